@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from crstack.joint.charges import HitDensity
+from crstack.joint.charges import HitDensity, sigma_index
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import by_parts, joined
 from crstack.joint.likelihood import NODE_REACH, log_clean, nodes_of_groups, signal_nodes
@@ -149,6 +149,13 @@ class Candidates:
             clean.append(one)
             prior = prior - log_sigma
         return nodes, np.stack(clean), np.stack(index), prior
+
+    def noises(self):
+        """Places in ``LOG_SIGMA``, from the lowest to the highest noise of the values at the nodes: (first, last)."""
+        nodes = self._nodes()[0]
+        # the noise does not decrease with the signal, and the nodes ascend
+        ends = [self.sigma_of(i, nodes[[0, -1]]) for i in range(len(self.values))]
+        return int(sigma_index(min(one.min() for one in ends))), int(sigma_index(max(one.max() for one in ends)))
 
     def _nodes(self):
         """Nodes (J, M), and their widths (J, M); None where they are evenly spaced."""

@@ -49,7 +49,15 @@ def posterior_signal(field, candidates, population, which=None):
     """
     which = np.ones(len(candidates), bool) if which is None else which
     found, evenly = np.zeros(len(candidates)), replace(candidates, prior=None)
-    population.make_tables()
+    pieces = [
+        part.start + needed[here]
+        for part, needed in ((part, np.flatnonzero(which[part])) for part in candidates.parts())
+        for here in even_slices(len(needed), VALUES_AT_ONCE // len(candidates.values))
+        if len(needed)
+    ]
+    if not pieces:
+        return found
+    population = _for_noises(population, map_threads(lambda place: evenly.some(place).noises(), pieces))
 
     def of_piece(place):
         some = evenly.some(place)
@@ -68,13 +76,16 @@ def posterior_signal(field, candidates, population, which=None):
         weight[:, ~known.any(axis=0)] = 1  # nothing is known
         found[place] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)
 
-    def work(part):
-        needed = np.flatnonzero(which[part])
-        for here in even_slices(len(needed), VALUES_AT_ONCE // len(candidates.values)):
-            of_piece(part.start + needed[here])
-
-    map_threads(work, candidates.parts())
+    map_threads(of_piece, pieces)
     return found
+
+
+def _for_noises(population, ends):
+    """A population with its tables, for the noises between the lowest and the highest of several ``ends``."""
+    first, last = min(one for one, _ in ends), max(one for _, one in ends)
+    population = replace(population, noises=slice(first, last + 1))
+    population.make_tables()
+    return population
 
 
 def signal_shift(counts, candidates, signal, chance):

@@ -8,10 +8,12 @@ from scipy.stats import norm
 import crstack.joint.likelihood as likelihood
 from crstack import CRStack
 from crstack.datasets import make_stack
-from crstack.joint.candidates import fewest_known
-from crstack.joint.charges import LOG_SIGMA, HitDensity
+from crstack.joint.candidates import Candidates, fewest_known
+from crstack.joint.charges import LOG_SIGMA, HitDensity, noise_of
+from crstack.joint.field import Field
 from crstack.joint.likelihood import NODE_REACH, nodes_of_groups, reach_below, signal_nodes
-from crstack.joint.population import N_KINDS
+from crstack.joint.population import N_KINDS, Population
+from crstack.joint.posterior_signal import posterior_signal
 
 
 @pytest.mark.parametrize("n", [4, 5, 8, 15, 25])
@@ -61,6 +63,49 @@ def test_nodes_far_below_the_lowest_of_many_values_do_not_matter(n, monkeypatch)
     assert usual.mask.sum() > 500
     np.testing.assert_allclose(usual.probability, far.probability, atol=2e-3)
     np.testing.assert_allclose(usual.signal_shift, far.signal_shift, atol=2e-3)
+
+
+def candidates_of(**more):
+    simulated = make_stack("ifu", shape=(60, 80), seed=6, gain=1 * u.electron / u.adu)
+    cube = np.stack([ccd.data for ccd in simulated.exposures]).astype(np.float32)
+    scale = np.array([[0.8], [1.0], [1.3]], np.float32)
+    where = tuple(index[::7] for index in np.nonzero(np.ptp(cube, axis=0) > 15))
+    values = cube[:, *where]
+    fixed = {"scales": scale, "shifts": 0 * scale, "variance": 11.6 + 0 * scale, "poisson": np.ones((1, 1), np.float32)}
+    return Candidates(where, values, **(fixed | more))
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"variance": np.array([[4.0], [90.0], [4.0]], np.float32), "groups": ((0, 2), (1,))}]
+)
+def test_noises_are_those_of_the_tables(more):
+    candidates = candidates_of(**more)
+    index = candidates.at_nodes()[2]
+    first, last = candidates.noises()
+    assert (first, last) == (noise_of(index.min()), noise_of(index.max()))
+    assert last > first + 3
+
+
+def test_the_posterior_signal_needs_the_tables_of_its_own_noises_only(monkeypatch):
+    candidates = candidates_of()
+    population = Population(shapes=np.random.default_rng(4).dirichlet(np.ones(45), N_KINDS))
+    field = Field((3, 60, 80))
+    field.set(candidates.where, *np.random.default_rng(5).random((2, *candidates.values.shape), np.float32))
+    which = np.arange(len(candidates)) % 3 > 0
+    found = posterior_signal(field, candidates, population, which)
+    monkeypatch.setattr(Candidates, "noises", lambda self: (0, LOG_SIGMA.size - 1))
+    np.testing.assert_allclose(found, posterior_signal(field, candidates, population, which), rtol=1e-6)
+    assert (found[~which] == 0).all()
+    assert (found[which] > 0).all()
+
+
+def test_a_posterior_signal_that_is_not_needed_and_one_of_a_single_noise():
+    candidates = candidates_of(poisson=np.zeros((1, 1), np.float32), variance=np.full((1, 1), 11.6, np.float32))
+    first, last = candidates.noises()
+    assert first == last
+    field, population = Field((3, 60, 80)), Population()
+    assert not posterior_signal(field, candidates, population, np.zeros(len(candidates), bool)).any()
+    assert (posterior_signal(field, candidates, population) > 0).all()
 
 
 def test_tables_of_some_noises_are_those_of_all():

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 import warnings
+from functools import lru_cache
 from numbers import Complex, Number
 
 import astropy.units as u
@@ -19,6 +20,9 @@ __all__ = ["cleaned_header", "split_wcs", "wcs_cards"]
 
 #: larger integers do not fit into a card together with their comment
 LONGEST_INTEGER = 10**40
+
+#: number of cards whose check is remembered: those of some headers
+CARDS_KEPT = 2048
 
 #: keywords that describe a file or its data, not the exposure
 OF_THE_FILE = re.compile(
@@ -132,10 +136,8 @@ def _append(header, given, value, comment, changes):
     value, same, extra = fit
     note = _ascii(" ".join(word for word in (extra, str(comment or "")) if word))
     try:
-        card = fits.Card(keyword, value, note)
-        card.verify("exception")
-        fits.Card.fromstring(str(card)).verify("exception")
-        header.append(card, end=True)
+        _check_card(keyword, repr(value), value, note)  # 0.0 and -0.0, which are equal, are other cards
+        header.append(fits.Card(keyword, value, note), end=True)
     except _UNWRITABLE:
         changes.append(f"{_ascii(given)} left out")
         return
@@ -143,6 +145,14 @@ def _append(header, given, value, comment, changes):
         changes.append(f"{_ascii(given)} renamed {keyword}")
     elif not same or note != " ".join(word for word in (extra, str(comment or "")) if word):
         changes.append(f"{keyword} in other letters")
+
+
+@lru_cache(maxsize=CARDS_KEPT, typed=True)
+def _check_card(keyword, words, value, note):
+    """Raise one of the `_UNWRITABLE` errors if FITS cannot hold a card. The headers of a stack have the same cards."""
+    card = fits.Card(keyword, value, note)
+    card.verify("exception")
+    fits.Card.fromstring(str(card)).verify("exception")
 
 
 def _plain(keyword):

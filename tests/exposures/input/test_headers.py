@@ -123,3 +123,16 @@ def test_integers_that_no_card_holds_are_left_out(value):
     header, changes = cleaned_header({"EXPTIME": value, "A": 1})
     assert "EXPTIME" not in header
     assert changes == ["EXPTIME left out"]
+
+
+def test_a_card_that_does_not_fit_is_left_out_each_time():
+    key = "HIERARCH ESO " + "A" * 75
+    for _ in range(2):
+        header, changes = cleaned_header({key: 1.5, "EXPTIME": 1.0})
+        assert (list(header), changes) == (["EXPTIME"], [f"{key} left out"])
+
+
+def test_equal_values_of_other_kinds_stay_what_they_are():
+    for value in (0.0, -0.0, 0, False, 1, True, 1.0):
+        header, changes = cleaned_header({"VALUE": value})
+        assert (str(header["VALUE"]), type(header["VALUE"]), changes) == (str(value), type(value), [])
