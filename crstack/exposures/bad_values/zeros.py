@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from crstack.utils.memory import zero_image
+from crstack.utils.memory import relax, zero_image
 from crstack.utils.normal import SIGMA_PER_MAD
-from crstack.utils.threads import map_threads
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["find_zeros"]
 
@@ -53,20 +53,21 @@ def _mark(plane, bad, zeros):
     scatter = SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
     if not middle > ABOVE * scatter > 0:
         return False
-    where = plane == 0
-    if bad is not None:
-        where &= ~bad
-    number = np.count_nonzero(where)
-    if not FEWEST <= number <= MOST * plane.size:
-        return False
-    reach = max(NEAR * scatter, STEPS * _step(some))
-    near = np.abs(plane) <= reach
-    if bad is not None:
-        near &= ~bad
-    if number <= TIMES * (np.count_nonzero(near) - number):
-        return False
-    zeros[...] = where
-    return True
+    reach, number, near = max(NEAR * scatter, STEPS * _step(some)), 0, 0
+    for rows in row_bands(*plane.shape):
+        band, where = plane[rows], zeros[rows]
+        np.equal(band, 0, out=where)
+        close = np.abs(band) <= reach
+        if bad is not None:
+            where &= ~bad[rows]
+            close &= ~bad[rows]
+        number += np.count_nonzero(where)
+        near += np.count_nonzero(close)
+        relax()
+    if FEWEST <= number <= MOST * plane.size and number > TIMES * (near - number):
+        return True
+    zeros[...] = False
+    return False
 
 
 def _step(values):
