@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack.exposures.comparison.structures import light_of
 from crstack.exposures.comparison.unlike_light import hidden_hits
 from crstack.exposures.cube import Exposures
 from crstack.utils.warn import warn_user
@@ -14,6 +15,8 @@ TIMES = 0.01
 NOISIER = 1.2
 #: ratio of exposure times beyond which the joint decision has not been tested
 UNLIKE = 25.0
+#: the light of exposures counts as equal within this fraction, and their times as clearly different from this ratio on
+EQUAL_LIGHT, CLEARLY = 0.2, 1.5
 #: ratio of exposure times beyond which the error of the level of the shortest exposure exceeds the noise of the others
 BIASED = 50.0
 
@@ -74,6 +77,7 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
         warn_user(
             f"{words}each exposure is divided by the ratio of its time to the mean: {factors}. Other flux factors can "
             "be given (flux_factors= in Python, flux_factor: in a parameter file)"
+            + _of_equal_light(exposures, times)
             + _of_weights(exposures, times)
             + _of_unlike(times)
         )
@@ -82,6 +86,23 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
         f"{words}the exposures are not divided by them. Give flux factors of the same ratios (flux_factors= in Python, "
         "flux_factor: or differences: auto in a parameter file)" + _of_unlike(times)
     )
+
+
+def _of_equal_light(exposures, times):
+    """Words on an exposure whose time differs from those of the others, and whose light does not; or no words."""
+    for i in (int(np.argmax(times)), int(np.argmin(times))):
+        others = np.sort(np.delete(times, i))
+        expected = times[i] / others[(len(others) - 1) // 2]
+        if 1 / CLEARLY < expected < CLEARLY:
+            continue
+        light = light_of(exposures.data, i, exposures.bad)
+        if light is not None and abs(light - 1) < EQUAL_LIGHT:
+            return (
+                f". But {exposures.names[i]} has {light:#.2g} times the light of the others, where the times give "
+                f"{expected:.3g}: combined images are wrong. Is EXPTIME wrong? Give exptime=. Are the exposures "
+                "divided by their times already? Give them a unit per second (BUNIT)"
+            )
+    return ""
 
 
 def _of_weights(exposures, times):

@@ -79,6 +79,29 @@ def test_the_noise_is_that_of_the_exposures():
         assert exposures.noise_of(i).variance(100.0) == pytest.approx(variance, rel=1e-5)
 
 
+@pytest.mark.parametrize("times", [(60, 600, 60), (600, 60, 600), (300, 600, 900), (100, 100, 100, 250)])
+def test_light_that_does_not_follow_the_times_is_reported(times):
+    """The light is equal, as if EXPTIME were wrong or the exposures were divided by their times."""
+    simulated = make_stack("imaging", shape=(200, 240), hit_rate=0.01, seed=5, n_exposures=len(times))
+    for ccd, time in zip(simulated.exposures, times, strict=True):
+        ccd.header["EXPTIME"] = time
+    with pytest.warns(CRStackWarning, match="exposure times differ") as caught:
+        stack_of(simulated)
+    (text,) = [str(one.message) for one in caught if "exposure times differ" in str(one.message)]
+    found = re.search(
+        r"exposure (\d) has (1\.0|1\.1|0\.9\d) times the light of the others, where the times give ([\d.]+):", text
+    )
+    others = sorted(np.delete(times, int(found[1]) - 1))
+    assert float(found[3]) == pytest.approx(times[int(found[1]) - 1] / others[(len(others) - 1) // 2], rel=0.01)
+
+
+@pytest.mark.parametrize("scene", ["slit", "imaging", "ifu"])
+def test_light_that_follows_the_times_is_not_reported(scene):
+    with pytest.warns(CRStackWarning, match="exposure times differ") as caught:
+        stack_of(taken(scene=scene))
+    assert not any("times the light of the others" in str(one.message) for one in caught)
+
+
 def test_what_the_exposure_times_do_not_describe_is_measured():
     simulated = taken()
     for ccd in simulated.exposures:
