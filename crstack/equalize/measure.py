@@ -231,7 +231,7 @@ def _best_of_orders(model, alone=None):
     if axes:
         models.append(_lines_first(model, axes, model.start))
         refine_after_lines(models[-1])
-    best = min(models, key=criterion if model.start is None else misfit)
+    best = min(models, key=criterion_by_own_noise if model.start is None else misfit)
     best = alone if alone is not None and _describes_more(alone, best) else best
     others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
     other = min(others, key=ExpectedExposures.misfit, default=best)

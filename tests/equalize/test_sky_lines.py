@@ -1,8 +1,11 @@
 """Lines of the sky along a slit that brighten by large factors from one exposure to the other."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from crstack.equalize import measure
 from crstack.equalize.fit.lines import LineTerm, fit_lines
 from crstack.equalize.measure import measure_differences
 
@@ -54,7 +57,9 @@ def test_lines_that_brighten_are_described_to_the_noise(factors, options):
         assert np.sqrt(np.mean(left**2)) < 1
     # it is the sky that brightens, and no throughput
     np.testing.assert_allclose(found.factors, 1, atol=0.03)
-    assert LineTerm("y", "sky") in found.lines
+    of_lines = {line.setting for line in found.lines if line.axis == "y"}
+    assert of_lines
+    assert of_lines <= {"sky", "backgrounds"}
 
 
 @pytest.mark.parametrize("kept", [(1, 0.7), (1, 0.4)])
@@ -197,3 +202,23 @@ def test_levels_that_wander_do_not_go_on_beyond_the_last_centre():
     found, level = fitted_to_levels(np.repeat(steps, 32, axis=2))
     error = np.sqrt(np.square(found - level).mean(axis=(0, 1)))
     assert error[[0, -1]].max() < 1.1 * error[[16, -17]].max()
+
+
+def test_the_noise_of_each_exposure_decides_between_orders_of_the_fits(monkeypatch):
+    """A throughput above 1 of the exposure with the brightest sky lowers a misfit that assumes the noise of all."""
+
+    def model(throughput, by_own_noise):
+        return SimpleNamespace(
+            lines=[LineTerm("y", "backgrounds")], start=None, names={"backgrounds"}, throughput=throughput,
+            of_all=1000 - throughput, of_own=by_own_noise,
+        )  # fmt: skip
+
+    wrong, right = model(1.09, 900), model(1.0, 800)
+    monkeypatch.setattr(measure, "_lines_first", lambda *_: right)
+    for name in ("refine_after_lines", "polish"):
+        monkeypatch.setattr(measure, name, lambda model: None)
+    monkeypatch.setattr(measure, "criterion", lambda model: model.of_all)
+    monkeypatch.setattr(measure, "criterion_by_own_noise", lambda model: model.of_own)
+    assert measure._best_of_orders(wrong) is right
+    right.of_own = 1000
+    assert measure._best_of_orders(wrong) is wrong

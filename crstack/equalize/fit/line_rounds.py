@@ -232,9 +232,10 @@ def _misfit_of(model, left, variance):
 
 
 def _residuals(model):
-    """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit.
+    """Residuals (N, ny, nx), the common image (not negative), the variance, and the misfit.
 
-    The residuals of bad values are NaN.
+    The residuals of hits and of bad values are NaN. With 0 in their place, the line below a track would look like that
+    of the other exposures.
     """
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
@@ -243,7 +244,7 @@ def _residuals(model):
     for i, one in enumerate(left):
         # hits, and their faint rims
         hit = dilate(hits.hits_in(one), 1)
-        one[hit] = 0
+        one[hit] = np.nan
         if model.bad is not None:
             one[model.bad[i]] = np.nan
     return left, np.maximum(common, 0), variance, total
