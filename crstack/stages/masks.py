@@ -8,6 +8,7 @@ import numpy as np
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
 from crstack.equalize.settings import Equalization, open_settings
+from crstack.joint import JointPosterior
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
@@ -79,9 +80,6 @@ def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | N
         prepared.compare_with_wcs(decision.measured)
 
 
-__all__ = ["expected_once", "masks_of_decision"]
-
-
 def masks_of_decision(
     decision: Decision,
     prepared: PreparedStack,
@@ -105,9 +103,11 @@ def masks_of_decision(
     Warns
     -----
     CRStackWarning
-        If some exposures show a source or a trail that the others do not show, or if flagged groups are smooth.
+        If some exposures show a source or a trail that the others do not show, if flagged groups are smooth, or if
+        offsets are given that the joint decision would measure better.
     """
     exposures, flux = prepared.exposures, prepared.known.flux
+    _warn_of_given_offsets(decision, prepared.equalization)
     codes, sources, trails, of_sources, sentences = classified(
         decision.codes,
         exposures,
@@ -141,6 +141,22 @@ def masks_of_decision(
         return masks
     report_stage(progress, "masking MEANCR")
     return _with_meancr(masks, decision, prepared, detected, rules)
+
+
+def _warn_of_given_offsets(decision: Decision, settings: Equalization) -> None:
+    """Warn about given offsets, after which the expected exposures are blurred, if the decision measures shifts."""
+    method = decision.method
+    measures = isinstance(method, JointPosterior) and method.measure
+    if not measures or settings.offsets is None or isinstance(settings.offsets, str):
+        return
+    largest = float(np.abs(settings.offsets).max())
+    if largest:
+        warn_user(
+            f"offsets of up to {largest:.3g} pixels are given. The joint decision then expects in each exposure the "
+            "median of all exposures after these offsets. This median is blurred, so clean values of sharp stars and "
+            "lines may be flagged. Leave offsets= (parameter file: mm_xy_offsets) out: the joint decision measures "
+            "shifts of up to 16 pixels, and describes them better"
+        )
 
 
 def _with_meancr(
