@@ -113,6 +113,8 @@ class WrongMethod(Method):
             hit &= ~exposures.bad
         if self.how == "misses the last row":
             hit[:, -1] = False
+        elif self.how == "misses coincident hits":
+            hit[:, hit.sum(axis=0) > 1] = False
         elif self.how == "flags too much":
             hit[:, ::7] = True
         elif self.how == "decides by chance":
@@ -127,6 +129,7 @@ class WrongMethod(Method):
 
 WRONG_METHODS = {
     "misses the last row": (AssertionError, "every hit must be in the mask of its exposure"),
+    "misses coincident hits": (AssertionError, r"hits of several exposures in one pixel must be.*\[row, column\]"),
     "flags too much": (AssertionError, "at most 0.003 of the pixels may be false"),
     "decides by chance": (AssertionError, "must give the same masks twice"),
     "answers integers": (PluginError, "hits of WrongMethod must be bool"),
