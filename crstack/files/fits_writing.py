@@ -8,7 +8,6 @@ import numpy as np
 from astropy.io import fits
 
 from crstack.exceptions import InputError
-from crstack.files.plain_images import are_plain, write_plain
 from crstack.files.whole import atomic_path, check_not_exposure
 from crstack.utils.memory import in_files
 from crstack.utils.validation import check_boolean, check_choice
@@ -38,7 +37,7 @@ def write_fits(path, hdus, *, inputs_checked=False, headers_valid=False, overwri
         Whether the caller has compared the path with its inputs. Otherwise the file of an exposure that was read in
         this process is refused.
     headers_valid : bool, optional
-        Whether all cards were made here, or checked. Otherwise invalid cards are corrected.
+        Whether all cards were made here, or checked. Otherwise they are checked, and invalid ones are corrected.
     overwrite : bool, optional
         Whether an existing file is replaced.
 
@@ -57,14 +56,11 @@ def write_fits(path, hdus, *, inputs_checked=False, headers_valid=False, overwri
         raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")
     if path.suffix.lower() == ".fz":
         hdus = compressed(hdus)
-    elif headers_valid and path.suffix.lower() != ".gz" and are_plain(hdus):
-        with atomic_path(path) as temporary:
-            write_plain(temporary, hdus)
-        return
     elif sys.byteorder == "little" and not in_files():  # a copy would need memory, where it is limited
         hdus = fits.HDUList([_in_byte_order(hdu) for hdu in hdus])
     with atomic_path(path) as temporary:
-        hdus.writeto(temporary, overwrite=True, output_verify="silentfix")
+        # the check takes longer than to write a small image
+        hdus.writeto(temporary, overwrite=True, output_verify="ignore" if headers_valid else "silentfix")
 
 
 def _in_byte_order(hdu):

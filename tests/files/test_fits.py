@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyWarning
 
 from crstack import MaskSet
 from crstack.exceptions import CRStackWarning, InputError
@@ -219,8 +220,9 @@ def as_astropy_writes(hdus, path):
     return path.read_bytes()
 
 
+@pytest.mark.parametrize("headers_valid", [True, False])
 @pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "f4", "f8", ">f4"])
-def test_bytes_are_those_of_astropy(tmp_path, kind):
+def test_bytes_are_those_of_astropy(tmp_path, kind, headers_valid):
     header = fits.Header({"OBJECT": "M 31", "CRVAL1": 1.5})
     header["HISTORY"] = "a line"
     image = IMAGE.astype(kind)
@@ -230,9 +232,19 @@ def test_bytes_are_those_of_astropy(tmp_path, kind):
     ])  # fmt: skip
     before = image.copy()
     image.flags.writeable = False
-    write_fits(tmp_path / "new.fits", hdus)
+    write_fits(tmp_path / "new.fits", hdus, headers_valid=headers_valid)
     assert (tmp_path / "new.fits").read_bytes() == as_astropy_writes(hdus, tmp_path / "old.fits")
     np.testing.assert_array_equal(image, before)
+
+
+def test_headers_are_checked_unless_they_are_valid(tmp_path):
+    hdus = fits.HDUList([fits.PrimaryHDU(IMAGE)])
+    hdus[0].header.append(fits.Card.fromstring("exposure=                    5"))
+    write_fits(tmp_path / "a.fits", hdus.copy())
+    assert b"EXPOSURE=" in (tmp_path / "a.fits").read_bytes()
+    # without the check, astropy finds the fault when it writes the card
+    with pytest.warns(VerifyWarning):
+        write_fits(tmp_path / "a.fits", hdus.copy(), headers_valid=True)
 
 
 def test_arrays_do_not_change_while_they_are_written(tmp_path, monkeypatch):
