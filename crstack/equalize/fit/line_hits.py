@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.lines import BLOCK, straight_blocks, straight_part
 from crstack.equalize.fit.surfaces import linear_weights
+from crstack.utils.pixels import dilate
 
 __all__ = ["LineHits"]
 
@@ -49,15 +50,35 @@ class LineHits:
         left : `~numpy.ndarray`
             (ny, nx) exposure minus what is expected of it.
         """
-        hit = left > self._limit
-        self._keep_over_lines(hit, left, "x")
-        self._keep_over_lines(hit.T, left.T, "y")
-        return hit
+        return self._hits_and_lines(left)[0]
 
-    def _keep_over_lines(self, hit, left, axis):
-        """Keep the hits that exceed the lines along an axis, in place; rows are along the axis."""
-        long = np.count_nonzero(hit, axis=1) >= SHARE * min(LONG, hit.shape[1])
-        rows = np.flatnonzero(ndimage.maximum_filter1d(long, TILT))
+    def replace_in(self, left):
+        """Replace hits and their faint rims by the level of the lines that are brighter there, or by 0.
+
+        With 0 everywhere, a line below a track would look as bright as in the other exposures.
+
+        Parameters
+        ----------
+        left : `~numpy.ndarray`
+            (ny, nx) exposure minus what is expected of it; changed in place.
+        """
+        hit, lines = self._hits_and_lines(left)
+        hit = dilate(hit, 1)
+        left[hit] = lines[hit]
+
+    def _hits_and_lines(self, left):
+        """The hits as a mask, and the level of lines that are brighter in the exposure, (ny, nx)."""
+        hit, lines = left > self._limit, np.zeros_like(left)
+        self._keep_over_lines(hit, left, lines, "x")
+        self._keep_over_lines(hit.T, left.T, lines.T, "y")
+        return hit, lines
+
+    def _keep_over_lines(self, hit, left, lines, axis):
+        """Keep the hits that exceed the lines along an axis, and note the level of these lines, both in place.
+
+        Rows are along the axis.
+        """
+        rows = np.flatnonzero(ndimage.maximum_filter1d(_mostly_hit(hit), TILT))
         if len(rows):
             limit = self._limit if axis == "x" else self._limit.T
             height = self._height(axis)
@@ -65,7 +86,11 @@ class LineHits:
             height = height[rows]
             most = np.where(height > CLEAR * limit[rows], BRIGHTER * height, height)
             most = np.where(beside > CLEAR_BESIDE * limit[rows], BRIGHTER * beside, most)
-            hit[rows] &= left[rows] - np.clip(_brighter_along(left[rows]), 0, most) > limit[rows]
+            brighter = np.clip(_brighter_along(left[rows]), 0, most)
+            hit[rows] &= left[rows] - brighter > limit[rows]
+            # where hits are left all along, no line explains them: an object was moved there
+            brighter[ndimage.maximum_filter1d(_mostly_hit(hit), TILT)[rows]] = 0
+            lines[rows] = np.maximum(lines[rows], brighter)
 
     def _height(self, axis):
         """Height of lines along an axis over what is beside them; rows are along the axis."""
@@ -73,6 +98,11 @@ class LineHits:
             part = straight_part(self._common if axis == "x" else self._common.T, "x")
             self._heights[axis] = part - ndimage.minimum_filter1d(part, ACROSS, axis=0, mode="nearest")
         return self._heights[axis]
+
+
+def _mostly_hit(hit):
+    """Rows (ny,) that look hit in a large part of the length of a line."""
+    return np.count_nonzero(hit, axis=1) >= SHARE * min(LONG, hit.shape[1])
 
 
 def _brighter_along(left):

@@ -7,7 +7,7 @@ from crstack.equalize.fit.expected_exposures import CLIP_SIGMA, CONTRAST
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
-from crstack.utils.pixels import contrast_of, dilate
+from crstack.utils.pixels import contrast_of
 
 __all__ = [
     "MOST_LINES",
@@ -232,19 +232,16 @@ def _misfit_of(model, left, variance):
 
 
 def _residuals(model):
-    """Residuals (N, ny, nx), the common image (not negative), the variance, and the misfit.
+    """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit.
 
-    The residuals of hits and of bad values are NaN. With 0 in their place, the line below a track would look like that
-    of the other exposures.
+    The residuals of bad values are NaN.
     """
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
     total = _misfit_of(model, left, variance)
     hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common))
     for i, one in enumerate(left):
-        # hits, and their faint rims
-        hit = dilate(hits.hits_in(one), 1)
-        one[hit] = np.nan
+        hits.replace_in(one)
         if model.bad is not None:
             one[model.bad[i]] = np.nan
     return left, np.maximum(common, 0), variance, total
