@@ -28,6 +28,8 @@ __all__ = ["KEPT", "check_masks", "masks_by", "masks_of_decision"]
 
 #: number of masks that a stack stores; each holds several images
 KEPT = 2
+#: given offsets that differ by more (pixels) blur the median of all exposures clearly
+BLURRED = 0.5
 #: words for the settings of differences that change the light of stars
 OF_STARS = {"flux_factors": "throughput", "offsets": "shift", "seeing": "seeing"}
 
@@ -149,11 +151,11 @@ def _warn_of_given_offsets(decision: Decision, settings: Equalization) -> None:
     measures = isinstance(method, JointPosterior) and method.measure
     if not measures or settings.offsets is None or isinstance(settings.offsets, str):
         return
-    largest = float(np.abs(settings.offsets).max())
-    if largest:
+    largest = float(np.ptp(settings.offsets, axis=0).max())
+    if largest > BLURRED:
         warn_user(
-            f"offsets of up to {largest:.3g} pixels are given. The joint decision then expects in each exposure the "
-            "median of all exposures after these offsets. This median is blurred, so clean values of sharp stars and "
+            f"offsets that differ by {largest:.3g} pixels are given. The joint decision then expects in each exposure "
+            "the median of all exposures after these offsets. This median is blurred, so clean values of sharp stars and "
             "lines may be flagged. Leave offsets= (parameter file: mm_xy_offsets) out: the joint decision measures "
             "shifts of up to 16 pixels, and describes them better"
         )

@@ -19,18 +19,23 @@ def masks_of(method, **settings):
 
 def test_given_offsets_blur_the_median_that_the_joint_decision_expects():
     with pytest.warns(CRStackWarning) as caught:
-        masks_of(JointPosterior(), offsets=((0, 0), (0.02, 0), (0, -0.01)))
-    [words] = [str(one.message) for one in caught if "offsets of up to" in str(one.message)]
-    assert words.startswith("offsets of up to 0.02 pixels are given. ")
+        masks_of(JointPosterior(), offsets=((0, 0), (0.4, 0), (-0.2, 0.5)))
+    [words] = [str(one.message) for one in caught if "offsets that differ" in str(one.message)]
+    assert words.startswith("offsets that differ by 0.6 pixels are given. ")
     assert "Leave offsets= (parameter file: mm_xy_offsets) out" in words
 
 
 @pytest.mark.parametrize(
     ("method", "offsets"),
-    [(JointPosterior(), "auto"), (JointPosterior(), None), (JointPosterior(), ((0, 0),) * 3), ("mmcosmic", "auto")],
+    [
+        (JointPosterior(), "auto"),
+        (JointPosterior(), None),
+        (JointPosterior(), ((7, 0), (7, 0), (7.3, 0.4))),
+        ("mmcosmic", "auto"),
+    ],
 )
 def test_other_offsets_have_no_such_warning(method, offsets):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         masks_of(method, offsets=offsets)
-    assert not [one for one in caught if "offsets of up to" in str(one.message)]
+    assert not [one for one in caught if "offsets that differ" in str(one.message)]
