@@ -155,8 +155,8 @@ def _warn_of_given_offsets(decision: Decision, settings: Equalization) -> None:
     if largest > BLURRED:
         warn_user(
             f"offsets that differ by {largest:.3g} pixels are given. The joint decision then expects in each exposure "
-            "the median of all exposures after these offsets. This median is blurred, so clean values of sharp stars and "
-            "lines may be flagged. Leave offsets= (parameter file: mm_xy_offsets) out: the joint decision measures "
+            "the median of all exposures after these offsets. This median is blurred, so clean values of sharp stars "
+            "and lines may be flagged. Leave offsets= (parameter file: mm_xy_offsets) out: the joint decision measures "
             "shifts of up to 16 pixels, and describes them better"
         )
 
