@@ -265,12 +265,10 @@ def make_diagram(
     Raises
     ------
     InputError
-        If no pixel can be used.
+        If the settings leave nothing of the axis.
     """
     min2d, difference = sampler.coordinates(statistics.min2d, statistics.median2d - statistics.min2d)
     x = min2d[used]
-    if not len(x):
-        raise InputError("exposures must share valid pixels that the auxiliary detector does not flag; got none")
     ranges = [sampler.reach(0.0), sampler.reach(float(x.max()))]
     x_min = min(x.min(), *(low for low, _, _ in ranges))
     x_max = max(x.max(), *(high for _, high, _ in ranges))

@@ -236,11 +236,9 @@ class Decision:
             Other attributes of the decision, such as ``probability``.
         """
         expected = prepared.exposures.data.shape
-        if np.shape(hit) != expected or hit.dtype != bool:
-            raise PluginError(
-                f"hits of {type(method).__name__} must be bool of the shape {expected}; "
-                f"got {hit.dtype} of {np.shape(hit)}"
-            )
+        if not isinstance(hit, np.ndarray) or hit.shape != expected or hit.dtype != bool:
+            got = f"{hit.dtype} of {hit.shape}" if isinstance(hit, np.ndarray) else type(hit).__name__
+            raise PluginError(f"hits of {type(method).__name__} must be bool of the shape {expected}; got {got}")
         found = None if detected is None else detected.in_exposures()
         codes, steps = codes_of_hits(hit, rules, found, prepared.exposures.bad, method.label)
         found_by = {}

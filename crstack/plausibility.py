@@ -5,9 +5,7 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.terms.guiding import relative_shifts, trailed, widened
 from crstack.equalize.terms.offsets import hot_pixels
-from crstack.equalize.terms.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.comparison.unlike_light import hidden_hits
 from crstack.exposures.scatter.noise_of_parts import compare_noise_of_parts
@@ -16,7 +14,7 @@ from crstack.exposures.scatter.photons import counted_photons
 from crstack.local_differences import warn_of_region
 from crstack.masks.codes import Code, exposure_name
 from crstack.methods import measured_of
-from crstack.utils.normal import FWHM_PER_SIGMA
+from crstack.misalignment import sentences_of_shifts
 from crstack.utils.pixels import dilate
 from crstack.utils.validation import check_number
 from crstack.utils.warn import warn_user
@@ -31,10 +29,6 @@ MAX_FRACTION = 0.2
 COINCIDENCES, MEDIAN_FRACTION = 4, 0.025
 #: fewest exposures whose median differs from a mean of them
 FEWEST_FOR_MEDIAN = 3
-#: shift (pixels) that blurs a combination
-SHIFT = 1.0
-#: the same for shifts that are known to whole pixels
-WHOLE_STEPS = 1.5
 #: structures that differ by as much as this shift (pixels), beyond the measured differences, are not plausible
 UNEXPLAINED = 0.3
 #: trails explain that structures differ, and so do fewer than this number of sources that only some exposures show
@@ -48,13 +42,6 @@ MOSTLY = 0.5
 QUANTILE, OF_QUANTILE = 0.75, 1.3233
 #: largest shift (pixels) that is measured from these differences, and its error
 MOST_SHIFTED, ERROR_OF_SHIFT = 4.0, 0.01
-#: a kernel does not describe stars whose second moments (square pixels) along both axes are larger by this number
-WIDENED = 3.5
-#: with two exposures, stars lose light to the masks if the second moments differ by the first number (square pixels)
-#: and the throughputs by the second as a factor
-WIDENED_OF_TWO, DIMMED_OF_TWO = 1.2, 1.25
-#: least significance of such a difference, in standard errors
-SIGNIFICANT = 5.0
 
 #: ratio of measured to stated noise above which there is a warning after the joint decision; ratio above which reading
 #: the exposures has given one before; and number of values that give the usual level
@@ -113,15 +100,29 @@ def implausibilities(
             f"{found} are flagged, more than {100 * max_fraction:g} %: cosmic rays do not hit so many. "
             "Check gain, read noise and bias, and whether sky, seeing and pointing are alike"
         )
+    if not over:
+        sentences += _of_mean(masks, max_fraction)
     # the cause has a warning of its own, and what is measured has no meaning
     if exposures.comparable:
         sentences += _of_coincidences(masks, valid)
-        sentences += _of_shifts(masks, exposures, offsets)
+        sentences += sentences_of_shifts(masks, exposures, offsets)
         sentences += _of_structures(masks, exposures, differences)
         sentences += _of_unlike_light(masks, exposures)
     if noise:
         sentences += _of_noise(exposures, sample or _unflagged(masks, exposures))
     return sentences
+
+
+def _of_mean(masks, max_fraction):
+    """A sentence if the auxiliary detector flags more of the mean of the clean values than it may."""
+    flagged = np.count_nonzero(masks["MEANCR"]) / masks["MEANCR"].size
+    if flagged <= max_fraction:
+        return []
+    return [
+        f"{flagged:.1%} of the pixels are in MEANCR, more than {100 * max_fraction:g} %: the auxiliary detector flags "
+        "them in the mean of the clean values, and meancr2 replaces them by the minimum. Check the settings of the "
+        "detector, or leave it out (aux=None)"
+    ]
 
 
 def _of_coincidences(masks, valid):
@@ -143,94 +144,6 @@ def _of_coincidences(masks, valid):
         f"{twice:.2%} of the pixels are in MEDIANCR, where hits at random places give about {by_chance:.2%}: "
         "the exposures differ. Check that all show the same field. Check that sky, seeing and pointing are alike"
     ]
-
-
-def _of_shifts(masks, exposures, known):
-    """A sentence if an exposure is shifted so far that a combination without alignment is blurred."""
-    measured = measured_of(masks.decision) if known else None
-    if measured:
-        far = _far(exposures, measured.shifts)
-        hits = "Structures may be flagged where the shift is not measured well, and"
-    else:
-        far = {name: shift for name, *shift in exposures.displaced}
-        if not far and masks.decision is not None and (not known or masks.decision.measured is None):
-            far = _far(exposures, whole_steps(exposures.data), WHOLE_STEPS)
-        hits = "Unless the offsets are given, stars are taken for hits, and"
-    wide = _wide(measured, WIDENED) if measured else {}
-    # the shift of a profile of another shape has no meaning
-    far = {name: shift for name, shift in far.items() if exposures.names.index(name) not in wide}
-    sentences = []
-    if wide:
-        sentences.append(_of_width(wide, exposures.names))
-    elif measured and masks.n_exposures == 2:
-        sentences += _of_two(measured, exposures.names)
-    if far:
-        found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
-        zero = exposures.names[0] if masks.n_exposures == 2 else "the median of all shifts"
-        sentences.append(
-            f"the exposures are not aligned: {found}, from {zero}. {hits} combined images are blurred: align the "
-            "exposures first"
-        )
-    return sentences + (_of_trailed_stars(measured, exposures.names, wide) if measured else [])
-
-
-def _of_width(wide, names):
-    """A sentence about exposures whose stars are much wider, by ``wide``: number from 0, and second moment."""
-    found = ", ".join(
-        f"{names[i]} by {FWHM_PER_SIGMA * np.sqrt(more):.1f} pixels (FWHM, in quadrature)" for i, more in wide.items()
-    )
-    return (
-        f"stars are much wider than in the sharpest exposure: {found}. Out of focus, or in far worse seeing? "
-        "The profiles differ by more than is measured well, so stars may be flagged: leave such exposures out"
-    )
-
-
-def _of_trailed_stars(measured, names, wide):
-    """A sentence if stars are trailed in exposures that are not ``wide``."""
-    found = [
-        f"{names[i]} by {length:.1f} pixels at {angle:.0f} degrees from the x axis"
-        for i, length, angle in trailed(measured)
-        if i not in wide
-    ]
-    if not found:
-        return []
-    if len(names) == 2 and len(found) == 2:
-        return [
-            f"stars are trailed in one of two exposures, whose seeing differs too: {', or '.join(found)}. The guiding "
-            "failed; the combined images are blurred. Look at the stars"
-        ]
-    return [
-        f"stars are trailed against those of most exposures: {', '.join(found)}. The guiding failed; the combined "
-        "images are blurred unless such exposures are left out"
-    ]
-
-
-def _of_two(measured, names):
-    """A sentence if two exposures differ so much in seeing and throughput that errors on stars look like hits."""
-    if max(measured.factors) < DIMMED_OF_TWO * min(measured.factors):
-        return []
-    factors = ", ".join(f"{one:.2f}" for one in measured.factors)
-    return [
-        f"stars are wider in {names[i]} than in {names[1 - i]} by {FWHM_PER_SIGMA * np.sqrt(more):.1f} pixels (FWHM, "
-        f"in quadrature), and the throughputs are {factors}: with two exposures whose stars differ this much, stars "
-        "cannot be distinguished from hits. Stars may lose several per cent of their light in the combined image: add "
-        "an exposure, or give ignore_pixels for the stars"
-        for i, more in _wide(measured, WIDENED_OF_TWO).items()
-    ]
-
-
-def _wide(measured, least):
-    """Exposures (from 0) whose stars are much wider, with the difference of the second moments, if it is significant.
-
-    Without stars, the widths have large errors.
-    """
-    errors = measured.kernel_errors[:, 3:5]
-    sharpest = np.argmin(np.array(measured.widths, dtype=float)[:, :2].sum(axis=1))
-    return {
-        i: more
-        for i, more in widened(measured, least)
-        if more > SIGNIFICANT * np.hypot(errors[i].max(), errors[sharpest].max())
-    }
 
 
 def _of_structures(masks, exposures, differences):
@@ -385,12 +298,6 @@ def _of_unlike_light(masks, exposures):
             else ". If the exposure times differ, write EXPTIME into the headers, or give exptime="
         )
     ]
-
-
-def _far(exposures, shifts, least=SHIFT):
-    """Exposures that are shifted too far, by name, with their shifts."""
-    shifts = zip(exposures.names, relative_shifts(shifts).tolist(), strict=True)
-    return {name: shift for name, shift in shifts if np.hypot(*shift) > least}
 
 
 class _LeftOut:

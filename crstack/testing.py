@@ -7,12 +7,13 @@ def test_my_detector():
 """
 
 import inspect
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import astropy.units as u
 import numpy as np
 
-from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
+from crstack.boundaries.base import IMAGES, BoundaryModel, checked_fit
 from crstack.detectors.base import Detection, Detector
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError, PluginError
@@ -114,15 +115,15 @@ def check_boundary(model: BoundaryModel | type[BoundaryModel]) -> None:
     counts = np.where(np.arange(100)[None, :] < 30 + np.arange(100)[:, None] // 3, 50, 0)
     before = counts.copy()
     sets = EquivalentSets(_noise(2.5), 3, 2)
-    boundary = instance.fit(MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu, sets=sets))
+    diagram = MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu, sets=sets)
+    with _faults():
+        boundary = checked_fit(instance, diagram)
     _expect(np.array_equal(counts, before), "the diagram must not be modified")
-    _expect(isinstance(boundary, FittedBoundary), "fit must return a FittedBoundary", boundary)
     min2d = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
     for image in IMAGES:
         values = boundary.for_image(image)(min2d)
         _expect(values.shape == min2d.shape, "the boundary must have the shape of min2d", values.shape)
-        _expect(np.isfinite(values).all(), "the boundary must be finite everywhere", values)
-        _expect((values > 0).all(), "the boundary must be positive", values)
+        _expect((values > 0).all(), "the boundary must be positive", values.min())
     _expect(type(instance).__name__ in repr(boundary), "the boundary must name its model", repr(boundary))
 
 
@@ -190,7 +191,8 @@ def _masks(method, cube, aux, unit=u.adu, rules=None):
     gain = None if unit == u.electron else GAIN_OF_METHODS * u.electron / u.adu
     stack = CRStack(list(cube), gain=gain, readnoise=READNOISE * u.electron, unit=unit)
     planes = stack.exposures.data.copy()
-    masks = stack.detect(method, aux=aux, rules=rules)
+    with _faults():
+        masks = stack.detect(method, aux=aux, rules=rules)
     same = np.array_equal(cube, before, equal_nan=True) and np.array_equal(stack.exposures.data, planes)
     _expect(same, "the exposures must not be modified")
     decision = masks.decision
@@ -227,8 +229,6 @@ def _check_method_rules(method, aux):
 
 def _expect(condition, sentence, got=None):
     if not condition:
-        # an array is described: its values are many
-        got = f"{got.dtype} of the shape {got.shape}" if isinstance(got, np.ndarray) and got.ndim else got
         raise AssertionError(sentence if got is None else f"{sentence}; got {got}")
 
 
@@ -269,9 +269,15 @@ def _image(shape, gain, single_pixels=True, hit=True):
 
 def _detected(detector, *arguments):
     """The detection of a detector; an error of it fails the check."""
+    with _faults(), plugin_errors(detector, "detect"):
+        return detector.detect(*arguments)
+
+
+@contextmanager
+def _faults():
+    """Faults of a plug-in that crstack finds when it calls it: each fails the check."""
     try:
-        with plugin_errors(detector, "detect"):
-            return detector.detect(*arguments)
+        yield
     except PluginError as error:
         raise AssertionError(str(error)) from error
 
@@ -294,11 +300,12 @@ def _check_frozen(one):
 
 def _check_answer(detector, detection, image):
     """Types and shapes of a detection."""
-    _expect(isinstance(detection, Detection), "detect must return a Detection", detection)
+    _expect(isinstance(detection, Detection), "detect must return a Detection", type(detection).__name__)
     _expect(detection.mask is not None, "the Detection must have a mask")
     for name, kind in (("mask", np.bool_), ("cleaned", np.float32), ("probability", np.float32)):
         array = getattr(detection, name)
         if array is not None:
+            _expect(isinstance(array, np.ndarray), f"{name} must be an array", type(array).__name__)
             _expect(array.shape == image.shape, f"{name} must have the shape {image.shape}", array.shape)
             _expect(array.dtype == kind, f"{name} must be {kind.__name__}", array.dtype)
     cleans = bool(detector.cleans)

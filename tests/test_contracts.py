@@ -122,6 +122,8 @@ class WrongMethod(Method):
             hit[:, 50] |= CHANCE.random(hit[:, 50].shape) > 0.95
         elif self.how == "answers integers":
             hit = hit.astype(int)
+        elif self.how == "answers a list":
+            hit = hit.tolist()
         elif self.how == "changes the exposures":
             exposures.data[:, 0] = 0
         return Decision.of_hits(self, hit, prepared, detected, MaskRules() if self.how == "has no rules" else rules)
@@ -132,8 +134,9 @@ WRONG_METHODS = {
     "misses coincident hits": (AssertionError, r"hits of several exposures in one pixel must be.*\[row, column\]"),
     "flags too much": (AssertionError, "at most 0.003 of the pixels may be false"),
     "decides by chance": (AssertionError, "must give the same masks twice"),
-    "answers integers": (PluginError, "hits of WrongMethod must be bool"),
-    "changes the exposures": (PluginError, "read-only"),
+    "answers integers": (AssertionError, "hits of WrongMethod must be bool"),
+    "answers a list": (AssertionError, "hits of WrongMethod must be bool of the shape .*; got list"),
+    "changes the exposures": (AssertionError, "read-only"),
     "has no rules": (AssertionError, "ignore_pixels must never be flagged"),
 }
 
@@ -175,6 +178,8 @@ class Wrong(Detector):
             flagged[::5] = True
         elif self.how == "answers integers":
             flagged = flagged.astype(int)
+        elif self.how == "answers a list":
+            flagged = flagged.tolist()
         elif self.how == "crops":
             flagged = flagged[1:]
         elif self.how == "forgets the gain":
@@ -201,6 +206,7 @@ WRONG = {
     "misses all beside bad pixels": "hits beside bad pixels must be found",
     "flags too much": "at most 0.003 of the pixels may be false",
     "answers integers": "mask must be bool",
+    "answers a list": "mask must be an array; got list",
     "crops": r"mask must have the shape \(63, 71\)",
     "forgets the gain": "cleaned must be near the sky",
     "flags bad pixels": "bad pixels and NaN must never be flagged",
@@ -221,6 +227,16 @@ def test_wrong_detectors_are_found_out(how):
 def test_detectors_that_spoil_their_input_are_found_out():
     with pytest.raises(AssertionError, match=r"Wrong must detect without an error; got ValueError: .*read-only"):
         check_detector(Wrong("zeroes NaN of its input"))
+
+
+def test_a_detector_that_returns_no_detection_is_found_out():
+    @dataclass(frozen=True)
+    class Bare(Detector):
+        def detect(self, image, noise, mask=None):
+            return image > 1000, image
+
+    with pytest.raises(AssertionError, match=r"detect must return a Detection; got tuple$"):
+        check_detector(Bare)
 
 
 def test_right_detectors_pass():
@@ -278,10 +294,30 @@ class Line(BoundaryModel):
 
 def test_wrong_boundaries_are_found_out():
     check_boundary(Line)
-    with pytest.raises(AssertionError, match="the boundary must be positive"):
+    with pytest.raises(AssertionError, match="the boundary of Line must be finite and positive"):
         check_boundary(Line(slope=-1.0))
-    with pytest.raises(AssertionError, match="the boundary must be finite"):
+    with pytest.raises(AssertionError, match=r"1-D array of finite numbers; got float64 .*, 2 of them not"):
         check_boundary(Line(slope=np.nan))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([0.0, 100.0], [5.0, 6.0], "must be a 1-D array of finite numbers; got list"),
+        (np.array([100.0, 0.0]), np.array([5.0, 6.0]), "x of the boundary of Given must not decrease"),
+        (np.array([0.0, 100.0]), np.array([5.0]), "x of the boundary of Given must not decrease, and have as many"),
+        (np.array([]), np.array([]), "must be a 1-D array of finite numbers; got float64 of the shape .0,."),
+        (None, None, "Given must fit without an error; got ZeroDivisionError"),
+    ],
+)
+def test_boundaries_that_crstack_refuses_fail_the_check(x, y, message):
+    @dataclass(frozen=True)
+    class Given(BoundaryModel):
+        def fit(self, diagram):
+            return FittedBoundary(self, x, y) if x is not None else 1 / 0
+
+    with pytest.raises(AssertionError, match=message):
+        check_boundary(Given)
 
 
 class Entry:

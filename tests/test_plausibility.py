@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
 
-from crstack import CRStack, JointPosterior, plausibility
+from crstack import CRStack, JointPosterior, misalignment, plausibility
 from crstack.datasets import make_stack
 from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
@@ -93,6 +93,17 @@ def test_the_scatter_of_unflagged_values_is_measured_once(monkeypatch):
     assert len(taken) == 1
 
 
+def test_a_detector_that_flags_the_mean_everywhere():
+    loaded = load_exposures(exposures(), readnoise=4 * u.electron)
+    masks = masks_with((0.01, 0.0, 0.0))
+    for share, number in ((0.15, 0), (0.25, 1)):
+        meancr = np.zeros(SHAPE, np.uint8)
+        meancr.flat[: round(share * meancr.size)] = 3
+        found = implausibilities(replace(masks, codes={**masks.codes, "MEANCR": meancr}), loaded)
+        assert len(found) == number
+    assert "25.0% of the pixels are in MEANCR, more than 20 %: the auxiliary detector" in found[0]
+
+
 def test_good_exposures_are_plausible():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -113,7 +124,7 @@ def test_a_shift_that_was_seen_is_named_unless_it_is_measured():
     loaded = replace(load_exposures(exposures(), readnoise=4 * u.electron), displaced=(("exposure 2", 7, -1),))
     (sentence,) = implausibilities(masks_with((0.0, 0.0, 0.0)), loaded)
     found = (
-        "not aligned: exposure 2 by (+7.0, -1.0) pixels, from the median of all shifts. Unless the offsets are given"
+        "not aligned: exposure 2 by (+7.0, -1.0) pixels, from the others. Unless the offsets are given"
     )
     assert found in sentence
 
@@ -244,11 +255,11 @@ def test_two_exposures_of_300_and_900_seconds(known):
 
 
 def test_two_exposures_that_differ_in_throughput_and_seeing(monkeypatch):
-    monkeypatch.setattr(plausibility, "_wide", lambda measured, least: {1: 2.0})
+    monkeypatch.setattr(misalignment, "_wide", lambda measured, least: {1: 2.0})
     for factors, number in (((1.0, 0.7), 1), ((0.7, 1.0), 1), ((1.0, 0.9), 0)):
-        sentences = plausibility._of_two(SimpleNamespace(factors=factors), ("a", "b"))
+        sentences = misalignment._of_two(SimpleNamespace(factors=factors), ("a", "b"))
         assert len(sentences) == number
-    (sentence,) = plausibility._of_two(SimpleNamespace(factors=(1.0, 0.7)), ("a", "b"))
+    (sentence,) = misalignment._of_two(SimpleNamespace(factors=(1.0, 0.7)), ("a", "b"))
     assert "stars are wider in b than in a by 3.3 pixels" in sentence
     assert "the throughputs are 1.00, 0.70" in sentence
 

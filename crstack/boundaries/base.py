@@ -234,7 +234,9 @@ def check_boundary_of(boundary: FittedBoundary) -> None:
     for axis in ("x", "y"):
         values = getattr(boundary, axis)
         if not (isinstance(values, np.ndarray) and values.ndim == 1 and values.size and _are_numbers(values)):
-            raise PluginError(f"{axis} of the boundary of {name} must be a 1-D array of finite numbers; got {values!r}")
+            raise PluginError(
+                f"{axis} of the boundary of {name} must be a 1-D array of finite numbers; got {_in_words(values)}"
+            )
     if boundary.x.shape != boundary.y.shape or (np.diff(boundary.x) < 0).any():
         raise PluginError(f"x of the boundary of {name} must not decrease, and have as many values as y")
     for image in IMAGES:
@@ -283,6 +285,16 @@ def boundary_values(boundary: Callable[[np.ndarray], np.ndarray], min2d: np.ndar
 
 def _name_of(boundary):
     return type(getattr(boundary, "model", boundary)).__name__
+
+
+def _in_words(values):
+    """A description of what is no 1-D array of finite numbers."""
+    if not isinstance(values, np.ndarray):
+        return type(values).__name__
+    words = f"{values.dtype} of the shape {values.shape}"
+    if values.dtype.kind == "f" and values.size:
+        words += f", {np.count_nonzero(~np.isfinite(values))} of them not finite"
+    return words
 
 
 def _are_numbers(values):

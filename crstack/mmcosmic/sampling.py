@@ -82,13 +82,15 @@ def diagram_of_stack(
 
 
 def _simulated_pixels(prepared, detected, progress):
-    """The simulated pixels: valid in every exposure, not flagged by the detector."""
+    """The simulated pixels: valid in every exposure, not flagged by the detector. `InputError` if there is none."""
     used = prepared.exposures.usable.copy()
     if detected is not None:
         detected.search(progress)
         used &= ~detected.in_average("median").mask
         for i in range(len(prepared)):
             used &= ~detected.in_exposure(i).mask
+    if not used.any():
+        raise InputError("exposures must share valid pixels that the auxiliary detector does not flag; got none")
     return used
 
 

@@ -1,8 +1,8 @@
-"""Exposures that are shifted against the others, or trailed, by the measured differences."""
+"""Exposures whose stars are wider than those of the others, or trailed, by the measured differences."""
 
 import numpy as np
 
-__all__ = ["relative_shifts", "trailed", "widened"]
+__all__ = ["trailed", "widened"]
 
 #: least length of a trail (pixels), and least difference of the widths along both axes in standard errors
 LENGTH, SIGNIFICANT = 2.0, 5.0
@@ -10,23 +10,6 @@ LENGTH, SIGNIFICANT = 2.0, 5.0
 SHARE = 0.15
 #: two exposures have another seeing if the moments along the narrow axis differ by this share of those of the trail
 OTHER_SEEING = 0.2
-
-
-def relative_shifts(shifts):
-    """Shifts against the median of the exposures; of two exposures, against the first.
-
-    Parameters
-    ----------
-    shifts : sequence of (dx, dy)
-        N shifts, pixels.
-
-    Returns
-    -------
-    relative : `~numpy.ndarray`
-        (N, 2).
-    """
-    shifts = np.array(shifts, dtype=float)
-    return shifts - (shifts[0] if len(shifts) == 2 else np.median(shifts, axis=0))
 
 
 def widened(differences, least):
