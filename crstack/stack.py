@@ -355,7 +355,7 @@ class CRStack(MeasuredStack):
         ccd : `~astropy.nddata.CCDData`
             In the unit of the given exposures, with mask (no clean measurement),
             `~astropy.nddata.VarianceUncertainty`, and the header and WCS of the first exposure; NCOMBINE, EXPTIME (the
-            mean), EXPTOTAL (the sum) and HISTORY are of the combination. With ``full_output`` a
+            mean), EXPTOTAL (the sum), EFFGAIN, EFFRN and HISTORY are of the combination. With ``full_output`` a
             `~crstack.combine.Combination` of ``ccd``, ``count`` and ``flags``.
 
         Raises

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
+from crstack.combine.effective import KEYWORDS
 from crstack.files.history import add_history
 from crstack.utils.version import crstack_version
 
 __all__ = ["as_product", "product_header"]
 
 
-def product_header(exposures, name, masks=None, notes=()):
+def product_header(exposures, name, masks=None, notes=(), effective=None):
     """Header of a combined image.
 
     Parameters
@@ -24,18 +25,25 @@ def product_header(exposures, name, masks=None, notes=()):
         The masks that were applied.
     notes : sequence of str, optional
         More lines of HISTORY.
+    effective : `~crstack.combine.effective.EffectiveNoise`, optional
+        Gain and read noise of the combined image, if two numbers describe its noise.
 
     Returns
     -------
     header : `~astropy.io.fits.Header`
         That of the first exposure, with NCOMBINE, with EXPTIME as the mean exposure time and EXPTOTAL as the sum if
-        all are known, and with HISTORY: version, exposures, values read from headers, and the history of the masks.
+        all are known, with EFFGAIN and EFFRN if two numbers describe the noise, and with HISTORY: version, exposures,
+        values read from headers, and the history of the masks.
     """
     header = exposures.header.copy()
     header["NCOMBINE"] = (len(exposures), "number of exposures combined")
     if exposures.exptimes and None not in exposures.exptimes:
         header["EXPTIME"] = (float(np.mean(exposures.exptimes)), "[s] mean exposure time")
         header["EXPTOTAL"] = (float(np.sum(exposures.exptimes)), "[s] sum of the exposure times")
+    for keyword in KEYWORDS:
+        # that of an earlier combination, if there is one
+        header.remove(keyword, ignore_missing=True, remove_all=True)
+    header.update({} if effective is None else effective.cards())
     add_history(header, [*_history(exposures, name, masks), *notes])
     return header
 
@@ -54,7 +62,7 @@ def _history(exposures, name, masks):
     return [*lines, f"masks UUID: {masks.uuid}", *(line for line in masks.history if line not in known)]
 
 
-def as_product(combination, exposures, masks=None, notes=()):
+def as_product(combination, exposures, masks=None, notes=(), effective=None):
     """A combination in the unit in which the exposures were given, with its own header.
 
     Parameters
@@ -67,6 +75,8 @@ def as_product(combination, exposures, masks=None, notes=()):
         The masks that were applied.
     notes : sequence of str, optional
         More lines of HISTORY.
+    effective : `~crstack.combine.effective.EffectiveNoise`, optional
+        As for `product_header`.
 
     Returns
     -------
@@ -83,7 +93,7 @@ def as_product(combination, exposures, masks=None, notes=()):
         unit=unit,
         mask=ccd.mask,
         uncertainty=VarianceUncertainty(variance, unit=unit**2, copy=False),
-        meta=product_header(exposures, combination.name, masks, notes),
+        meta=product_header(exposures, combination.name, masks, notes, effective),
         wcs=ccd.wcs,
     )
     return replace(combination, ccd=product)

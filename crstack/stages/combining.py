@@ -10,6 +10,7 @@ from crstack.combine import Combination, Combiner
 from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.clean_values import expected_signal
 from crstack.combine.combiner import WITHOUT_MASKS
+from crstack.combine.effective import effective_noise
 from crstack.combine.product import as_product
 from crstack.exposures import Exposures
 from crstack.masks import MaskSet
@@ -48,9 +49,10 @@ def combined(name: str, prepared: PreparedStack, masks: MaskSet | None, options:
 
     # combined again at each call, so that changes by the user do not affect the next result
     key = (exposures, masks, *options.values())
-    result = prepared.once("combiner", key, compute, keep=KEPT).combine(name)
+    combiner = prepared.once("combiner", key, compute, keep=KEPT)
     notes = (ON_MEAN_LEVEL,) if exposures.levels else tuple(filter(None, [words_on_levels(name, prepared)]))
-    return as_product(result, prepared.exposures, masks, notes)
+    effective = effective_noise(prepared.exposures, name, prepared.cr_coincidences, combiner.weights)
+    return as_product(combiner.combine(name), prepared.exposures, masks, notes, effective)
 
 
 def expected_once(prepared: PreparedStack, exposures: Exposures, masks: MaskSet | None) -> Callable[[], np.ndarray]:
