@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.utils.medians import median_of_values
 
 __all__ = ["exposure_weights", "weighted_mean", "weighted_variance"]
 
@@ -54,7 +55,7 @@ def exposure_weights(weights: str | Sequence[float], exposures: Exposures) -> np
 
 def _named_weights(name, exposures):
     if name == "variance":
-        level = np.median(exposures.data, axis=0)
+        level = median_of_values(exposures.data, axis=0)
         return np.array([1 / _median_variance(exposures, i, level) for i in range(len(exposures))])
     if name != "exptime":
         raise InputError(f"weights must be {' or '.join(KINDS)}, or {len(exposures)} positive numbers; got {name!r}")
@@ -69,7 +70,7 @@ def _named_weights(name, exposures):
 
 def _median_variance(exposures, i, level):
     variance, bad = exposures.noise_of(i).variance(level), exposures.bad_of(i)
-    return float(np.median(variance if bad is None else variance[~bad]))
+    return float(median_of_values(variance if bad is None else variance[~bad]))
 
 
 def weighted_mean(planes, weights, excluded):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crstack.utils.medians import median_of_values
+
 __all__ = [
     "CHUNK",
     "REACH_OF_VALUE",
@@ -152,7 +154,7 @@ def make_frame(electrons, bad, floor, *, floor_is_variance, dispersion, fwhm, ha
     """
     kernels = tuple(gaussian_kernel(width) for width in fwhm)
     pad = max(REACH_OF_VALUE, *half_window, *(len(kernel) // 2 + 1 for kernel in kernels))
-    level = np.float32(np.median(electrons[~bad])) if not bad.all() else np.float32(0)
+    level = np.float32(median_of_values(electrons[~bad])) if not bad.all() else np.float32(0)
     lendable = ~bad
     if lose_last:
         lendable[-1, :] = lendable[:, -1] = False

@@ -14,6 +14,7 @@ from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
+from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import at_pixels, features_holding
 from crstack.utils.validation import check_boolean, check_choice, check_integer, check_number
 
@@ -262,7 +263,7 @@ def _hidden_sources(electrons, variance, bad):
     block = ndimage.binary_opening(bad, structure=np.ones((2, 2), dtype=bool))
     if not block.any():
         return None
-    limit = np.median(electrons) + SOURCE_SIGMA * np.sqrt(np.median(variance))
+    limit = median_of_values(electrons) + SOURCE_SIGMA * np.sqrt(median_of_values(variance))
     hidden = block & (electrons > limit)
     return hidden if hidden.any() else None
 

@@ -23,6 +23,7 @@ from crstack.exposures.comparison.shadows import find_shadows
 from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance
 from crstack.exposures.scatter.noise_checks import compare_noise
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import zero_image
 from crstack.utils.warn import warn_user
 from crstack.utils.words import counted
@@ -127,8 +128,8 @@ def _with_rounding(exposures, read):
         return exposures, False
     added = rounding_variance(digit, sigma)
     noise, seconds = exposures.noise, exposures.rate_seconds or 1
-    level = max(float(np.median([_median_of_valid(exposures, i) for i in range(len(exposures))])), 0.0)
-    stated = float(np.sqrt(np.median(noise.variance(np.float32(level))))) / seconds
+    level = max(float(median_of_values([_median_of_valid(exposures, i) for i in range(len(exposures))])), 0.0)
+    stated = float(np.sqrt(median_of_values(noise.variance(np.float32(level))))) / seconds
     coarse = stated < SMALL_NOISE * digit
     if coarse:
         then = f"The noise of rounding, {np.sqrt(added):.2g} {read.unit}, is added to it. " if added else ""
@@ -147,7 +148,7 @@ def _median_of_valid(exposures, i):
     """Median of a sample of the values of an exposure that are not bad; 0 if there are none."""
     some, bad = exposures.data[i][::7, ::7], exposures.bad_of(i)
     some = some if bad is None else some[~bad[::7, ::7]]
-    return float(np.median(some)) if some.size else 0.0
+    return float(median_of_values(some)) if some.size else 0.0
 
 
 def _without_wrapped_values(exposures, read):

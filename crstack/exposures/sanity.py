@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["blank_part", "is_constant", "level_of_darkest_blocks", "unlit"]
@@ -122,7 +123,7 @@ def level_of_darkest_blocks(plane, bad=None):
         values = values[~blocks(bad).any(axis=1)]
     if len(values) < FEWEST_BLOCKS:
         return 0.0
-    return float(np.quantile(np.median(values[:, ::7], axis=1), DARKEST))
+    return float(np.quantile(median_of_values(values[:, ::7], axis=1), DARKEST))
 
 
 def unlit(data, bad, sigma, factors=None):
@@ -163,7 +164,7 @@ def unlit(data, bad, sigma, factors=None):
         return []
     factors = np.ones(n, np.float32) if factors is None else np.asarray(factors, np.float32)
     some = some / factors[:, None]
-    levels = np.median(some, axis=1)
+    levels = median_of_values(some, axis=1)
     above = some - levels[:, None]
 
     def found_of(i):
@@ -171,10 +172,10 @@ def unlit(data, bad, sigma, factors=None):
         others = rest.min(axis=0)
         faint, bright = np.quantile(others, [0.5, 0.98])
         top = others >= bright
-        highest = np.median(others[top])
+        highest = median_of_values(others[top])
         contrast = (highest - faint) * factors[i]
-        own = np.median(above[i][top]) * factors[i]
-        level = np.median(np.delete(levels, i)) * factors[i]
+        own = median_of_values(above[i][top]) * factors[i]
+        level = median_of_values(np.delete(levels, i)) * factors[i]
         # the contrast must be significant in the shortest exposure too
         clear = 20 * sigma * factors[i] / min(factors)
         if contrast > clear and own < 0.1 * contrast and _is_shared(rest > (faint + highest) / 2):

@@ -8,6 +8,7 @@ import numpy as np
 from crstack.joint.cubes import LevelCube, in_order
 from crstack.statistics import with_bad_filled
 from crstack.utils.cached import cached_property
+from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import at_pixels
 
 __all__ = ["Counts"]
@@ -258,7 +259,7 @@ class Counts:
 
         def middle(values, default):
             values = [default] * n if values is None else values
-            return np.array([np.median(value) for value in values], dtype=np.float32)
+            return np.array([median_of_values(value) for value in values], dtype=np.float32)
 
         n = len(self.data)
         variance = self.variance if isinstance(self.variance, tuple) else (self.variance,) * n

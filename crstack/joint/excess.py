@@ -8,6 +8,7 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from crstack.joint.cubes import taken
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image
 from crstack.utils.pixels import some_true
 from crstack.utils.threads import map_threads, wide_bands
@@ -293,7 +294,7 @@ def _of_faint(cube, nearby, variance, usable):
     sample = _Sample.of(cube, nearby, variance, nearby, nearby, usable, PIXELS_OF_CONSTANT)
     if len(sample.places) < PIXELS_PER_BIN:
         return _Faint(), 0.0
-    faint = np.flatnonzero(sample.nearby <= np.median(sample.nearby))
+    faint = np.flatnonzero(sample.nearby <= median_of_values(sample.nearby))
     found, known = _ratio(sample.cube, sample.variance, faint, _ratio_without_hits)
     # if photon noise dominates, the excess may be proportional to the signal, and is no constant
     signal = np.maximum(sample.nearby[faint], 0).astype(np.float64)
@@ -334,7 +335,7 @@ def _robust_ratio(difference, variance):
     """Variance of a difference of exposures over that of their known noise."""
     square = difference**2 / (2 * variance)
     # the limit, from the median, excludes hits; the mean of the rest is more precise, especially for integers
-    return square[square <= CLIP**2 * np.median(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
+    return square[square <= CLIP**2 * median_of_values(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
 
 
 def _ratio_without_hits(difference, variance):

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.joint.cubes import taken
+from crstack.utils.medians import median_of_values
 
 __all__ = ["SignalPrior", "signal_prior"]
 
@@ -142,11 +143,11 @@ def signal_prior(levels, sigma, widest=np.inf, unlike=None):
         n = len(some)
     some, noise = some[:, agree], noise[agree]
     # a mean of two would contain the hits of both
-    middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else np.median(some, axis=0)
+    middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else median_of_values(some, axis=0)
     intervals = min(INTERVALS, middle.size // FEWEST)
     if intervals < 4:
         return None
-    constant = max(float(np.median(noise**2 - np.maximum(middle, 0))), 0.1)
+    constant = max(float(median_of_values(noise**2 - np.maximum(middle, 0))), 0.1)
     signal, share = _deconvolved(middle, constant, OF_MEDIAN.get(n, 1.2533 / np.sqrt(n)))
     below = np.concatenate([[0], np.cumsum(share)])
     # where pixels are few, the distribution is even between knots

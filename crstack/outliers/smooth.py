@@ -10,6 +10,7 @@ from scipy import ndimage
 from crstack.exposures import Exposures
 from crstack.outliers.others import own_and_others
 from crstack.outliers.sources import named_first
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
 from crstack.utils.threads import map_images
@@ -239,11 +240,11 @@ def _measured(exposures, i, box, group, differences):
     around = dilate(group, FAR) & ~dilate(group, NEAR)
     light, star = (np.nan_to_num(one - _level(one, around)) for one in (own - others, others))
     variance = 2 * exposures.noise_of(i).cutout(box).variance(np.maximum(np.nan_to_num(others), 0))
-    noise = float(np.median(np.broadcast_to(variance, group.shape)[group]))
+    noise = float(median_of_values(np.broadcast_to(variance, group.shape)[group]))
     typical = float(np.quantile(light[group] ** 2, QUANTILE))
     laplacian = ndimage.laplace(light, mode="nearest")[dilate(group, 1)]
     rough = np.quantile(laplacian**2, QUANTILE) - _noise_of_laplacian(laplacian.size, noise)
-    if typical < CLEAR**2 * noise or np.median(light[group]) < 0:
+    if typical < CLEAR**2 * noise or median_of_values(light[group]) < 0:
         return None
     smooth = rough <= ROUGHEST * typical and np.count_nonzero(group) >= FEWEST
     if not smooth and not _is_star(light, star, dilate(group, 1), variance / 2):
@@ -287,7 +288,7 @@ def _hits_in(exposures, i, box, differences):
 def _level(values, around):
     """Median of the values around a group."""
     some = values[around & np.isfinite(values)]
-    return np.median(some) if some.size else 0.0
+    return median_of_values(some) if some.size else 0.0
 
 
 def sentence_of_smooth(

@@ -9,6 +9,7 @@ from scipy import ndimage
 from crstack.exposures import Exposures
 from crstack.outliers.gaussians import fit_gaussians
 from crstack.outliers.others import own_and_others
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
 from crstack.utils.threads import map_images, row_bands
@@ -149,8 +150,8 @@ def _stamps(exposures, i, y, x):
     rim[1:-1, 1:-1] = False
     others = np.nan_to_num(lower)
     peak = others[:, HALF - 1 : HALF + 2, HALF - 1 : HALF + 2].mean(axis=(1, 2))
-    level = np.median(others[:, rim], axis=1)
-    return stamps - np.median(stamps[:, rim], axis=1)[:, None, None], others[:, HALF, HALF], peak - level
+    level = median_of_values(others[:, rim], axis=1)
+    return stamps - median_of_values(stamps[:, rim], axis=1)[:, None, None], others[:, HALF, HALF], peak - level
 
 
 def named_first(exposures: Sequence[int], fluxes: Sequence[float]) -> list[int]:

@@ -11,6 +11,7 @@ from crstack.masks import Code, MaskSet
 from crstack.masks.codes import exposure_name
 from crstack.methods import Decision, measured_of
 from crstack.prepared import PreparedStack
+from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import by_rows
 from crstack.utils.warn import warn_user
 
@@ -60,8 +61,8 @@ def words_on_levels(name: str, prepared: PreparedStack) -> str:
         valid = some.usable
         if not valid.any():
             return 0.0, 1.0
-        levels = [float(np.median((plane - middle)[valid])) for plane in some.data]
-        return max(levels) - min(levels), float(np.sqrt(np.median(some.mean_variance(middle)[valid])))
+        levels = [float(median_of_values((plane - middle)[valid])) for plane in some.data]
+        return max(levels) - min(levels), float(np.sqrt(median_of_values(some.mean_variance(middle)[valid])))
 
     spread, sigma = prepared.once("levels of the exposures", exposures, compute)
     if spread <= sigma:
@@ -149,4 +150,4 @@ def without_trails(differences: Sequence[np.ndarray], codes: Mapping[str, np.nda
     trail = np.logical_or.reduce([plane == Code.TRAIL for plane in codes.values()])
     if not trail.any():
         return list(differences)
-    return [np.where(trail, np.median(one[~trail]), one) if np.ndim(one) else one for one in differences]
+    return [np.where(trail, median_of_values(one[~trail]), one) if np.ndim(one) else one for one in differences]

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from crstack.exposures.comparison.structures import SIGNIFICANT, labelled
 from crstack.utils.medians import (
+    FEW,
     MOST_COMPARED,
     PIXELS_AT_ONCE,
     median_of,
@@ -53,10 +54,42 @@ def test_structures_are_groups_of_blocks_with_enough_significant_neighbours(leas
     assert n == labels.max()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def check_median(values, axis=None):
+    before = values.copy()
+    found, expected = median_of_values(values, axis), np.median(values, axis)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+    assert found.dtype == expected.dtype
+    assert type(found) is type(expected)
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ">f4", int])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 10, 11, 500, 501])
 def test_median_of_values_is_that_of_numpy(n, dtype):
-    values = np.random.default_rng(n).normal(100, 30, n).astype(dtype)
-    found = median_of_values(values)
-    assert found == np.median(values)
-    assert found.dtype == np.median(values).dtype
+    check_median(np.random.default_rng(n).normal(100, 30, n).astype(dtype))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, -2])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 8, FEW, FEW + 1, 25])
+def test_median_of_values_along_an_axis_is_that_of_numpy(n, axis):
+    values = np.random.default_rng(n).normal(100, 30, (n, 13, 8)).astype(np.float32)
+    check_median(values, axis)
+    check_median(np.round(values, -1), axis)  # equal values
+    check_median(values[:, ::2, ::-3], axis)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("place", [0, 1, -1])
+@pytest.mark.parametrize("n", [2, 3, 4, 7, FEW + 1])
+def test_median_is_nan_where_a_value_is_nan(n, place, axis):
+    values = np.random.default_rng(n).normal(100, 30, (n, 40)).astype(np.float32)
+    values[place, 3] = np.nan
+    values[0, 5] = np.inf
+    check_median(values, axis)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_median_has_no_negative_zero(axis):
+    check_median(np.full((3, 40), -0.0, np.float32), axis)
+    check_median(np.full((4, 7), -0.0), axis)

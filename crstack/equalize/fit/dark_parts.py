@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.expected_exposures import CLIP_SIGMA
 from crstack.equalize.fit.pattern import BLOCK, PatternOfSky, medians_of_blocks
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import relax, zero_image
 from crstack.utils.pixels import at_pixels, dilate
 from crstack.utils.threads import slices, wide_bands
@@ -73,14 +74,14 @@ def sky_with_dark_parts(levels, variance_of, bad=None):
     throughput that is the ratio of the skies. The pattern is the level of the sky in lit parts, 0 in dark parts, and a
     median of windows of 9 x 9 pixels at the edges between them. Such a median keeps straight edges.
     """
-    sample = np.median(levels[:, STEP // 2 :: STEP, STEP // 2 :: STEP], axis=0)
-    if min(sample.shape) < WINDOW or np.mean(sample < DARK * np.median(sample)) < LEAST_SHARE:
+    sample = median_of_values(levels[:, STEP // 2 :: STEP, STEP // 2 :: STEP], axis=0)
+    if min(sample.shape) < WINDOW or np.mean(sample < DARK * median_of_values(sample)) < LEAST_SHARE:
         return None
     medians = medians_of_blocks(levels)
     parts = _Parts.of(medians.mean(axis=0), _without_values(bad, medians.shape[1:]))
     if parts is None:
         return None
-    skies = np.array([np.median(one[parts.lit]) - np.median(one[parts.dark]) for one in medians])
+    skies = np.array([median_of_values(one[parts.lit]) - median_of_values(one[parts.dark]) for one in medians])
     sky = skies.mean()
     apart = np.abs(skies - sky).max() / np.sqrt(np.median(variance_of(np.full_like(levels[0, :1], sky), np.s_[:1, :])))
     if not (skies > 0).all() or apart < LEAST_EFFECT:
@@ -109,13 +110,13 @@ class _Parts:
     @classmethod
     def of(cls, common, unknown):
         """Parts from medians of blocks (rows, columns); None if there are no dark parts, or no uniform sky."""
-        sky = np.median(common[~unknown & (common > DARK * np.median(common[~unknown]))])
+        sky = median_of_values(common[~unknown & (common > DARK * median_of_values(common[~unknown]))])
         dark = ~unknown & (common < DARK * sky)
         labels, _ = ndimage.label(dark)
         dark &= (np.bincount(labels.ravel()) >= FEWEST)[labels]
         if not dark.any():
             return None
-        level = float(np.median(common[dark]))
+        level = float(median_of_values(common[dark]))
         below = dark | (~unknown & (common - level < EDGE * (sky - level)))
         reached = ndimage.binary_propagation(dark, mask=below, structure=np.ones((3, 3)))
         lit = ~reached & ~unknown
@@ -133,7 +134,7 @@ def _without_values(bad, shape):
 
 def _without_hits(planes):
     """Image (ny, nx) without hits, of exposures (N, ny, nx) at a common level: the median, or the lower of two."""
-    return np.median(planes, axis=0) if len(planes) > 2 else planes.min(axis=0)
+    return median_of_values(planes, axis=0) if len(planes) > 2 else planes.min(axis=0)
 
 
 def _images(levels, parts, sky, factors):
@@ -154,7 +155,7 @@ def _images(levels, parts, sky, factors):
         common = _without_hits((np.asarray(levels[:, wide]) - parts.level) / factors[:, None, None])
         common = np.pad(common, (beyond, (half, half)), mode="edge")
         windows = np.lib.stride_tricks.sliding_window_view(common, (WINDOW, WINDOW))[down, across]
-        found = np.median(windows.reshape(len(down), -1), axis=1)
+        found = median_of_values(windows.reshape(len(down), -1), axis=1)
         image[rows][down, across] = np.clip(found, 0, sky)
         relax()
     return image, edges

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from crstack.equalize.terms.offsets import hot_pixels, medians_around
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import filled_image
 from crstack.utils.pixels import at_pixels
 from crstack.utils.threads import map_threads, wide_bands
@@ -72,7 +73,7 @@ def hot_pixels_at_rest(cube, variance_of):
         Electrons above the pixels around.
     """
     rows, columns, excess, sigma, alone = hot_in_all(cube, variance_of, shared=True)
-    median = np.median(excess, axis=0)
+    median = median_of_values(excess, axis=0)
     same = (median > CLEAR_OF_TWO * sigma) & (excess.min(axis=0) > LEAST_SHARE * median)
     used = alone | same
     return rows[used], columns[used], charges_of(excess[:, used], sigma[used])
@@ -80,7 +81,7 @@ def hot_pixels_at_rest(cube, variance_of):
 
 def charges_of(excess, sigma):
     """Charge (M,) of hot pixels from their excess (N, M) in the exposures, whose standard deviation is ``sigma``."""
-    charges, low = np.median(excess, axis=0), excess.min(axis=0)
+    charges, low = median_of_values(excess, axis=0), excess.min(axis=0)
     # the lowest value, if most exposures are hit
     return np.where(charges - low > HIT * sigma, low, charges)
 
@@ -108,7 +109,7 @@ def hot_in_all(cube, variance_of, shared=False):
     alone : `~numpy.ndarray` of bool
         (M,) whether no pixel beside is nearly as high.
     """
-    lowest, median = cube.min(axis=0), np.median(cube, axis=0)
+    lowest, median = cube.min(axis=0), median_of_values(cube, axis=0)
     sigma = np.sqrt(variance_of(lowest))
     # two images of a star are not sharp in the median
     noise = sigma * np.float32(OF_MEDIAN / np.sqrt(len(cube)))

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import zero_image
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
@@ -160,7 +161,7 @@ def _heights(levels, variance_of, step=1):
         band = np.asarray(levels[:, rows])
         variance = np.broadcast_to(variance_of(band.min(axis=0), (rows, slice(None))), band.shape[1:])
         both = np.concatenate([band, variance[None].astype(band.dtype)])
-        return _medians(both, of_columns, step), np.median(both[:, ::step], axis=1)
+        return _medians(both, of_columns, step), median_of_values(both[:, ::step], axis=1)
 
     parts = map_threads(work, range(len(of_rows) - 1))
     along_x = np.concatenate([one for one, _ in parts], axis=1)
@@ -178,7 +179,7 @@ def _starts(side):
 
 def _medians(images, starts, step):
     """Medians (N, rows, cells) of images (N, rows, columns) in cells along the rows."""
-    return np.stack([np.median(images[..., a:b:step], axis=-1) for a, b in pairwise(starts)], axis=-1)
+    return np.stack([median_of_values(images[..., a:b:step], axis=-1) for a, b in pairwise(starts)], axis=-1)
 
 
 def _over_beside(medians, step):
@@ -210,8 +211,8 @@ def _of_pixels(axis, heights, i, rows, cells, levels):
         across = slice(first, min(row + ACROSS // 2 + 1, len(heights.sigma)))
         along = slice(heights.starts[cell], heights.starts[cell + 1])
         some = np.asarray(levels[:, across, along] if axis == "x" else levels[:, along, across].transpose(0, 2, 1))
-        difference = np.median(some[i] - _middle_of_others(some, i), axis=-1)
-        found.append(difference[row - first] - np.median(difference))
+        difference = median_of_values(some[i] - _middle_of_others(some, i), axis=-1)
+        found.append(difference[row - first] - median_of_values(difference))
     return float(np.mean(found))
 
 
@@ -260,7 +261,7 @@ def _is_own(heights, i, rows, cells):
         if elsewhere.sum(axis=1).max() >= least:
             return False
     excess = own - _middle_of_others(heights.values, i)
-    scatter = SIGMA_PER_MAD * np.median(np.abs(excess - np.median(excess)))
+    scatter = SIGMA_PER_MAD * median_of_values(np.abs(excess - median_of_values(excess)))
     low = np.count_nonzero((excess < -height / 2) & (excess < -CLEAR * heights.sigma))
     return bool(height > OF_SCATTER * scatter and low <= AS_LOW * len(cells))
 

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.expected_exposures import CLIP_SIGMA, CONTRAST, OF_MEDIAN, ExpectedExposures, copied_levels
 from crstack.equalize.fit.surfaces import VARIANCE_OF_MEDIAN, Mesh
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import by_rows, dilate
 
@@ -106,7 +107,7 @@ def pattern_of_sky(levels, variance_of):
     blocks = _Blocks.of(some)
     if not blocks.like_a_pattern():
         return None
-    variance = float(np.median(variance_of(some.mean(axis=0), box))) * VARIANCE_OF_MEDIAN / BLOCK**2
+    variance = float(median_of_values(variance_of(some.mean(axis=0), box))) * VARIANCE_OF_MEDIAN / BLOCK**2
     factors, gain = blocks.amplitudes(variance)
     if gain < _least_gain(levels):
         return None
@@ -195,7 +196,7 @@ class _Blocks:
 
 def medians_of_blocks(levels):
     """Medians (N, rows, columns) of the blocks of exposures (N, ny, nx)."""
-    found = [np.median(_flat(rows), axis=-1) for rows in _rows_of_blocks(levels)]
+    found = [median_of_values(_flat(rows), axis=-1) for rows in _rows_of_blocks(levels)]
     return np.stack(found, axis=1).astype(float)
 
 
@@ -226,7 +227,7 @@ def _sources(fine):
     ``fine`` (N, 2 rows, 2 columns) are means of the quarters of the blocks. Fringes are nearly straight there.
     """
     peaks = np.stack([_peaks(plane) for plane in fine])
-    peaks = np.stack([plane - np.median(plane) > SOURCE * _scatter(plane) for plane in peaks])
+    peaks = np.stack([plane - median_of_values(plane) > SOURCE * _scatter(plane) for plane in peaks])
     in_block = peaks.reshape(len(fine), fine.shape[1] // 2, 2, -1, 2).any(axis=(2, 4))
     return np.sum([dilate(one, 1) for one in in_block], axis=0) > 1
 
@@ -249,7 +250,7 @@ def _peaks(image):
 
 def _scatter(values):
     """Standard deviation of values from their median absolute deviation."""
-    return SIGMA_PER_MAD * np.median(np.abs(values - np.median(values)))
+    return SIGMA_PER_MAD * median_of_values(np.abs(values - median_of_values(values)))
 
 
 def _starts(side):

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 from scipy import ndimage
 
+from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads
 
 __all__ = ["Mesh", "first_surfaces", "levels_around", "linear_weights", "shrunk", "smooth_surface", "surfaces_of"]
@@ -76,7 +77,7 @@ class Mesh:
                 if len(which) >= fewest:
                     number[a, b] = len(which)
                     for median, image in zip(medians, images, strict=True):
-                        median[a, b] = _median(image[rows[a], band].ravel().take(which))
+                        median[a, b] = median_of_values(image[rows[a], band].ravel().take(which))
 
         map_threads(work, range(len(rows)))
         return medians, number
@@ -99,16 +100,6 @@ class Mesh:
         pairs = zip(self.centres, other.centres, self.shape, strict=True)
         down, across = (linear_weights(one, side)[np.rint(places).astype(int)] for one, places, side in pairs)
         return down @ grid @ across.T
-
-
-def _median(values):
-    """Median of values without NaN, whose order is changed."""
-    middle = len(values) // 2
-    if len(values) % 2:
-        values.partition(middle)
-        return values[middle]
-    values.partition([middle - 1, middle])
-    return values[middle - 1 : middle + 1].mean()
 
 
 def linear_weights(centres, size):
@@ -207,7 +198,7 @@ def levels_around(mesh, images, flat):
     """
     medians, number = mesh.medians(images, flat)
     if not number.any():
-        return [np.full(image.shape, np.median(image)) for image in images]
+        return [np.full(image.shape, median_of_values(image)) for image in images]
     nearest = ndimage.distance_transform_edt(number == 0, return_distances=False, return_indices=True)
     return [mesh.interpolate(median[tuple(nearest)]) for median in medians]
 

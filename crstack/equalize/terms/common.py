@@ -15,6 +15,7 @@ from crstack.equalize.terms.offsets import (
     shifted,
 )
 from crstack.statistics import normal_order_moments
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, stacked, zero_image
 from crstack.utils.pixels import at_pixels, by_rows, contrast_of
 from crstack.utils.threads import map_images, map_threads, row_bands
@@ -214,7 +215,7 @@ def _gain_at_rest(exposures, common, factors, changes):
 
 def _disagreement(levels, sigmas, valid):
     """Sum (M,) over the exposures of squared deviations from their median, in standard deviations."""
-    squares = np.minimum(((levels - np.median(levels, axis=0)) / np.stack(sigmas)) ** 2, MOST**2)
+    squares = np.minimum(((levels - median_of_values(levels, axis=0)) / np.stack(sigmas)) ** 2, MOST**2)
     return (squares * valid).sum(axis=0)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import MEDIAN_DIFFERENCE
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import map_threads
@@ -45,7 +46,7 @@ def first_factors(levels):
     if number < FEWEST:
         return None
     some = contrasts.reshape(len(contrasts), -1)[:, np.argpartition(clear, -number)[-number:]]
-    factors = np.median(some / some.mean(axis=0), axis=1)
+    factors = median_of_values(some / some.mean(axis=0), axis=1)
     return factors / factors.mean() if factors.max() > ALIKE * factors.min() else None
 
 
@@ -60,4 +61,4 @@ def _smooth(plane):
 
 def _scatter(plane):
     """Standard deviation of a value, from the differences of neighbours, which hits hardly change."""
-    return float(np.median(np.abs(np.diff(plane, axis=1)))) / MEDIAN_DIFFERENCE
+    return float(median_of_values(np.abs(np.diff(plane, axis=1)))) / MEDIAN_DIFFERENCE

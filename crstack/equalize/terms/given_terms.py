@@ -6,7 +6,7 @@ from scipy import ndimage
 from crstack.exceptions import InputError
 from crstack.exposures.comparison.displacement import correlations
 from crstack.exposures.comparison.structures import lowest_of_blocks
-from crstack.utils.medians import reflected_median
+from crstack.utils.medians import median_of_values, reflected_median
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
@@ -144,7 +144,7 @@ class _Sample:
         step = max(round(np.sqrt(ny * nx / PIXELS)), 1)
         box = (np.s_[step // 2 :: step], np.s_[step // 2 :: step])
         data = np.array(exposures.data[:, *box], dtype=np.float32)
-        middle = np.median(data, axis=0)
+        middle = median_of_values(data, axis=0)
         variance = np.stack([exposures.noise_of(i).cutout(box).variance(middle) for i in range(len(data))])
         if added is not None:
             data -= np.stack([np.broadcast_to(one, (ny, nx))[box] for one in added])
@@ -153,17 +153,17 @@ class _Sample:
         if exposures.bad is not None:
             valid = ~exposures.bad[:, *box].any(axis=0)
         self.data = data[:, valid]
-        self.sigma = float(np.sqrt(np.median(variance[:, valid]))) if valid.any() else 0.0
-        self.common = np.median(self.data, axis=0)
+        self.sigma = float(np.sqrt(median_of_values(variance[:, valid]))) if valid.any() else 0.0
+        self.common = median_of_values(self.data, axis=0)
 
     def differences(self, where):
         """Medians (N,) of the differences from the common image, at some pixels."""
-        found = np.array([np.median(plane[where] - self.common[where]) for plane in self.data])
-        return found - np.median(found)
+        found = np.array([median_of_values(plane[where] - self.common[where]) for plane in self.data])
+        return found - median_of_values(found)
 
     def faint(self):
         """bool (M,): the fainter half."""
-        return self.common <= np.median(self.common)
+        return self.common <= median_of_values(self.common)
 
 
 def _throughputs(exposures, added, factors, sigma):
@@ -177,15 +177,15 @@ def _throughputs(exposures, added, factors, sigma):
         plane = exposures.data[i, rows, columns]
         if exposures.bad is not None:
             bad = exposures.bad[i, rows, columns]
-            plane = np.where(bad, np.median(plane[~bad]) if not bad.all() else 0, plane)
+            plane = np.where(bad, median_of_values(plane[~bad]) if not bad.all() else 0, plane)
         if added is not None and np.ndim(added[i]):
             plane = plane - added[i][rows, columns]
         # without hits and hot pixels
         light = reflected_median(lowest_of_blocks(plane))
-        return (np.quantile(light, BRIGHT) - np.median(light)) / factors[i]
+        return (np.quantile(light, BRIGHT) - median_of_values(light)) / factors[i]
 
     contrast = np.transpose(map_threads(contrast_of, range(len(factors))))
-    clear = [one / np.median(one) for one in contrast if (one * factors).min() > CLEAR * sigma]
+    clear = [one / median_of_values(one) for one in contrast if (one * factors).min() > CLEAR * sigma]
     return clear[0] if clear else None
 
 
@@ -198,7 +198,7 @@ def _warn_of_levels(sample, ratios, settings, measured, exposures, off):
     limit, left = (GIVEN if given else DIFFERS) * sample.sigma, levels
     if "flux_factors" in measured:
         # a level that follows the throughput is measured as such
-        level = float(np.median(sample.common[faint]))
+        level = float(median_of_values(sample.common[faint]))
         limit += (UNKNOWN_THROUGHPUT if ratios is None else KNOWN_THROUGHPUT) * abs(level)
         left = levels if ratios is None else levels - (ratios - 1) * level
     if min(np.ptp(left), np.ptp(levels)) <= limit:
@@ -260,7 +260,7 @@ def _warn_of_throughputs(ratios, settings, measured, known, off):
 def _warn_of_offsets(exposures, settings, off):
     # the exposure of the middle offset
     offsets = np.asarray(settings.offsets, float)
-    middle = int(np.argmin(np.hypot(*(offsets - np.median(offsets, axis=0)).T)))
+    middle = int(np.argmin(np.hypot(*(offsets - median_of_values(offsets, axis=0)).T)))
     wrong = []
     for i in range(len(offsets)):
         if i == middle:
@@ -287,7 +287,7 @@ def _warn_of_seeing(exposures, settings, off):
     if any(one is None for one in widths):
         return
     ratios = np.asarray(seeing) / np.asarray(widths)
-    if ratios.max() / ratios.min() <= WIDTHS and 1 / ALL_WIDTHS < np.median(ratios) < ALL_WIDTHS:
+    if ratios.max() / ratios.min() <= WIDTHS and 1 / ALL_WIDTHS < median_of_values(ratios) < ALL_WIDTHS:
         return
     warn_user(
         f"seeing as given does not fit the exposures: {', '.join(f'{one:g}' for one in seeing)} pixels where stars "
@@ -305,9 +305,9 @@ def _width_of_stars(exposures, i):
     lowest = np.min(exposures.data[others][:, rows, columns], axis=0)
     plane = plane[rows, columns]
     smooth = ndimage.uniform_filter(np.minimum(plane, lowest), 3)
-    level = float(np.median(smooth))
+    level = float(median_of_values(smooth))
     sigma = float(
-        np.sqrt(np.median(exposures.noise_of(i).cutout((rows, columns)).variance(np.full_like(plane, level))))
+        np.sqrt(median_of_values(exposures.noise_of(i).cutout((rows, columns)).variance(np.full_like(plane, level))))
     )
     peaks = (smooth == ndimage.maximum_filter(smooth, 2 * REACH + 1)) & (smooth > level + PEAK * sigma)
     if exposures.bad is not None:
@@ -320,7 +320,7 @@ def _width_of_stars(exposures, i):
         width = _width(cut)
         if width is not None:
             widths.append(width)
-    return float(np.median(widths)) if len(widths) >= FEWEST_STARS else None
+    return float(median_of_values(widths)) if len(widths) >= FEWEST_STARS else None
 
 
 def _width(cut):
@@ -328,7 +328,7 @@ def _width(cut):
     middle = len(cut) // 2
     rows, columns = np.indices(cut.shape) - middle
     distance = np.hypot(rows, columns)
-    light = cut - np.median(cut[distance > middle - 1])
+    light = cut - median_of_values(cut[distance > middle - 1])
     peak = light[middle - 1 : middle + 2, middle - 1 : middle + 2].mean()
     along = [light[middle, middle + 3 :].mean(), light[middle, : middle - 2].mean()]
     along += [light[middle + 3 :, middle].mean(), light[: middle - 2, middle].mean()]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from crstack.statistics import sort_exposures
+from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads
 
@@ -96,5 +97,5 @@ def _squares(cube, variance_of, places):
         # hits do not fill most of a block
         hit &= np.count_nonzero(hit, axis=-1, keepdims=True) < hit.shape[-1] / 2
         left[hit] = 0
-        np.maximum(largest, np.square(np.median(left, axis=-1)), out=largest)
-    return largest, np.median(blocks(variance), axis=-1)
+        np.maximum(largest, np.square(median_of_values(left, axis=-1)), out=largest)
+    return largest, median_of_values(blocks(variance), axis=-1)

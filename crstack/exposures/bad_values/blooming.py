@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.utils.medians import median_of_values
+
 __all__ = ["find_blooming"]
 
 #: a value is far above the others if it exceeds theirs by this factor and by this number of standard deviations
@@ -39,7 +41,7 @@ def find_blooming(exposures):
     if exposures.saturated is None:
         return None
     step = max(int(np.sqrt(exposures.data[0].size / SAMPLE)), 1)
-    levels = np.array([np.median(plane[::step, ::step]) for plane in exposures.data], np.float32)
+    levels = np.array([median_of_values(plane[::step, ::step]) for plane in exposures.data], np.float32)
     bloomed = np.zeros(exposures.data.shape, dtype=bool)
     for i, saturated in enumerate(exposures.saturated):
         columns = np.flatnonzero(ndimage.maximum_filter1d(saturated.any(axis=0), 2 * BESIDE + 1))

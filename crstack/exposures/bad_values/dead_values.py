@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exposures.digits import digit_of
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 
 __all__ = ["find_dead_values", "find_full_values", "find_negative_values"]
@@ -119,9 +120,9 @@ def find_negative_values(exposures):
     negative = None
     for plane in exposures.data:
         some = plane[::STEP, ::STEP]
-        middle = float(np.median(some))
+        middle = float(median_of_values(some))
         readnoise = float(np.max(exposures.noise.readnoise_in_unit))
-        scatter = max(SIGMA_PER_MAD * float(np.median(np.abs(some - middle))), readnoise)
+        scatter = max(SIGMA_PER_MAD * float(median_of_values(np.abs(some - middle))), readnoise)
         low = plane < min(middle - BELOW_MEDIAN * scatter, -NEGATIVE * readnoise)
         negative = low if negative is None else negative & low
         if not negative.any():
@@ -162,7 +163,7 @@ def _below_both_sides(exposures, i, rows, columns):
         level = np.full(len(rows), np.inf, np.float32)
         for sign in (-1, 1):
             values = np.stack([_at(exposures, i, (rows, columns), axis, sign * one) for one in DISTANCES])
-            level = np.minimum(level, np.median(values, axis=0))
+            level = np.minimum(level, median_of_values(values, axis=0))
         variance = exposures.noise_of(i).cutout((rows, columns)).variance(np.maximum(level, 0))
         low |= level - own > FAR_BELOW * np.sqrt(variance)
     return low

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exposures.scatter.noise_sample import noise_ratio
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads, row_bands
 
@@ -100,11 +101,11 @@ class _Search:
         self.n, *self.shape = exposures.data.shape
         self.noises = [exposures.noise_of(i) for i in range(self.n)]
         step = max(int(np.sqrt(np.prod(self.shape) / SAMPLE)), 1)
-        levels = np.array([np.median(plane[::step, ::step]) for plane in exposures.data], np.float32)
-        self.levels = levels - np.median(levels)
+        levels = np.array([median_of_values(plane[::step, ::step]) for plane in exposures.data], np.float32)
+        self.levels = levels - median_of_values(levels)
         ratios, _, _ = noise_ratio(exposures.data, exposures.bad, self._variance_in)
         #: variance of the exposures over that of the stated noise, at least 1
-        self.factor = max(float(np.median(ratios)) ** 2, 1.0) if ratios else 1.0
+        self.factor = max(float(median_of_values(ratios)) ** 2, 1.0) if ratios else 1.0
 
     def _variance_in(self, i, expected, box):
         return self.noises[i].cutout(box).variance(expected)

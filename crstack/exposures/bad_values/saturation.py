@@ -6,6 +6,7 @@ import numpy as np
 from astropy.io.fits.verify import VerifyError
 from scipy import ndimage
 
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
 from crstack.utils.words import counted
@@ -202,7 +203,7 @@ def _bright_in_others(exposures, i, where):
         if j != i:
             middle, scatter = _middle_and_scatter(exposures.data[j], exposures.bad_of(j))
             above.append(exposures.data[j][where] - middle - HEIGHT * scatter)
-    return bool(np.median(np.min(above, axis=0)) > 0)
+    return bool(median_of_values(np.min(above, axis=0)) > 0)
 
 
 def _middle_and_scatter(image, bad=None):
@@ -212,8 +213,8 @@ def _middle_and_scatter(image, bad=None):
     some = some if bad is None else some[~bad[::step, ::step]]
     if not some.size:
         return 0.0, 0.0
-    middle = float(np.median(some))
-    return middle, SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
+    middle = float(median_of_values(some))
+    return middle, SIGMA_PER_MAD * float(median_of_values(np.abs(some - middle)))
 
 
 def _flat_top(image, valid, middle, height, electrons):
@@ -312,7 +313,7 @@ def find_shared_plateau(exposures, first):
     if not LEAST_PILE <= len(rows) <= MOST_BRIGHT:
         return None
     values = np.sort(exposures.data[:, rows, columns].astype(np.float64), axis=0)
-    usual = np.median(values, axis=0)
+    usual = median_of_values(values, axis=0)
     n_close = max(int(np.ceil(MOST_VALUES * len(values))), 2)
     span = np.min(values[n_close - 1 :] - values[: len(values) - n_close + 1], axis=0)
     photons = np.sqrt(np.maximum(usual - middle, 0) / electrons)
@@ -328,7 +329,7 @@ def find_shared_plateau(exposures, first):
     if high - low > FULL_WELLS * high or _largest_feature(full) < LEAST_PIXELS:
         return None
     seconds = exposures.rate_seconds or 1
-    spread, photon = float(np.median(span[group])) / seconds, float(np.median(photons[group])) / seconds
+    spread, photon = float(median_of_values(span[group])) / seconds, float(median_of_values(photons[group])) / seconds
     level = _rounded_down(float(first[full].min()) - BELOW * photon)
     words = f"{len(group)} of them agree between exposures to {spread:.2g}, where photons alone give {photon:.3g}"
     return Plateau(level, int(np.count_nonzero(first >= level)), words)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from crstack.exposures.digits import digit_of
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
 
@@ -55,7 +56,7 @@ def warn_of_signed_integers(exposures, first):
         return False
     step = max(len(first) // ROWS, 1)
     subtracted = (first[::step] - exposures.data[0][::step])[np.isfinite(first[::step])]
-    bias = float(np.median(subtracted)) if subtracted.size else np.nan
+    bias = float(median_of_values(subtracted)) if subtracted.size else np.nan
     digit = digit_of(first)
     if digit is None or not np.isfinite(bias):
         return False
@@ -90,7 +91,7 @@ def _has_lost_zero(values, bias, noise):
     valid = np.isfinite(values)
     if not valid.any() or np.nanmin(values) + bias < -ZERO or np.nanmax(values) + bias >= ZERO:
         return False
-    level = float(np.median(values[valid]))
+    level = float(median_of_values(values[valid]))
     if np.mean(values[valid] + bias < FAR_BELOW) > MOST:
         return level < FAR_BELOW
     # a level near 0 with the scatter of a high one
@@ -100,7 +101,7 @@ def _has_lost_zero(values, bias, noise):
     if not np.isfinite(steps).any():
         return False
     variance = (SIGMA_PER_MAD * float(np.nanmedian(steps))) ** 2 / 2
-    own, expected = (float(np.median(noise.variance(np.float32(one)))) for one in (level, level + ZERO))
+    own, expected = (float(median_of_values(noise.variance(np.float32(one)))) for one in (level, level + ZERO))
     return own * CLEAR < variance and expected / AGREES < variance < expected * AGREES
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import relax, zero_image
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads, row_bands
@@ -49,8 +50,8 @@ def _mark(plane, bad, zeros):
     some = some if bad is None else some[~bad[::STEP, ::STEP]]
     if not some.size:
         return False
-    middle = float(np.median(some))
-    scatter = SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
+    middle = float(median_of_values(some))
+    scatter = SIGMA_PER_MAD * float(median_of_values(np.abs(some - middle)))
     if not middle > ABOVE * scatter > 0:
         return False
     reach, number, near = max(NEAR * scatter, STEPS * _step(some)), 0, 0

@@ -4,6 +4,7 @@ import numpy as np
 
 from crstack.exposures.digits import digit_of
 from crstack.exposures.scatter.noise_sample import middle_mean
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 
 __all__ = ["is_nearly_same", "is_same"]
@@ -79,7 +80,7 @@ def _without_line(first, second):
     if run == 0:
         return None
     line = np.array([rise / run, 0.0])
-    line[1] = np.median(second - line[0] * first)
+    line[1] = median_of_values(second - line[0] * first)
     for _ in range(ROUNDS_OF_LINE):
         rest = np.abs(second - np.polyval(line, first))
         nearest = rest <= np.quantile(rest, OF_COPY)
@@ -104,11 +105,11 @@ def _valid_of_both(one, other, bad_one, bad_other, step):
 
 def _has_no_noise(values):
     """Whether there are fewer than two values, or most of them are one value."""
-    return values.size < 2 or np.mean(values == np.median(values)) > MOSTLY
+    return values.size < 2 or np.mean(values == median_of_values(values)) > MOSTLY
 
 
 def _scatter_of_neighbours(image, step):
     """Scatter of an image, from some values and their neighbours in the row; without slopes."""
     rows = image[::step]
     left, middle, right = rows[:, :-2:step], rows[:, 1:-1:step], rows[:, 2::step]
-    return SIGMA_PER_MAD * float(np.median(np.abs(left - 2 * middle + right))) / np.sqrt(6)
+    return SIGMA_PER_MAD * float(median_of_values(np.abs(left - 2 * middle + right))) / np.sqrt(6)

@@ -21,6 +21,7 @@ from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.cube import ALIGNED
 from crstack.exposures.input.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import unlit
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import central_shift
 from crstack.utils.threads import map_threads
@@ -234,8 +235,8 @@ def _without_light(exposures, factors):
     noise = exposures.noise.readnoise_in_unit
     first, bad = exposures.data[0, ::7, ::7], exposures.bad_of(0)
     valid = first if bad is None else first[~bad[::7, ::7]]
-    level = np.median(valid) if valid.size else 0.0
-    sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
+    level = median_of_values(valid) if valid.size else 0.0
+    sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + median_of_values(noise) ** 2))
     # if the noise is understated, it must not count as structure
     scatter = float(
         np.median(map_threads(lambda i: _scatter(exposures.data[i], exposures.bad_of(i)), range(len(exposures))))
@@ -249,7 +250,7 @@ def _scatter(plane, bad):
     differences = np.diff(plane[rows], axis=1)
     if bad is not None:
         differences = differences[~(bad[rows][:, 1:] | bad[rows][:, :-1])]
-    return SIGMA_PER_MAD * float(np.median(np.abs(differences))) / np.sqrt(2) if differences.size else 0.0
+    return SIGMA_PER_MAD * float(median_of_values(np.abs(differences))) / np.sqrt(2) if differences.size else 0.0
 
 
 def _unlit_words(exposures, i, own, others):

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exposures.comparison.structures import IN_ONE, IN_TWO, MIDDLE, labelled
-from crstack.utils.medians import of_rank
+from crstack.utils.medians import median_of_values, of_rank
 from crstack.utils.normal import SIGMA_PER_MAD
 
 __all__ = ["Profile", "out_of_focus"]
@@ -96,7 +96,7 @@ def out_of_focus(data, bad, planes):
     if len(known) < 2 or len(known) < len(data) / 2:
         return {}
     sharp = sorted(known, key=lambda one: one.half)[: (len(known) + 1) // 2]
-    half, peaked = (float(np.median([getattr(one, name) for one in sharp])) for name in ("half", "peaked"))
+    half, peaked = (float(median_of_values([getattr(one, name) for one in sharp])) for name in ("half", "peaked"))
     found = {}
     if half > COMPACT:
         return found
@@ -153,7 +153,7 @@ def _median_stars(data, bad, places):
     use = np.isfinite(rims).any(axis=2).all(axis=0)
     stamps, rims = stamps[:, use], rims[:, use]
     stamps = np.nan_to_num(stamps - np.array([_median_of_rims(one) for one in rims])[..., None, None])
-    light = np.median(stamps[..., radius < RADIUS / 2].sum(axis=2), axis=0)
+    light = median_of_values(stamps[..., radius < RADIUS / 2].sum(axis=2), axis=0)
     bright = light > 0
     if np.count_nonzero(bright) < FEWEST:
         return [None] * len(data)
@@ -162,14 +162,14 @@ def _median_stars(data, bad, places):
     ratios = each / np.maximum(each.max(axis=0), 1e-30)
     shown = (ratios > SHOWN * np.quantile(ratios, 0.75, axis=1)[:, None]).mean(axis=1)
     return [
-        np.median(one / light[:, None, None], axis=0) if share > LEAST_SHOWN else None
+        median_of_values(one / light[:, None, None], axis=0) if share > LEAST_SHOWN else None
         for one, share in zip(stamps, shown, strict=True)
     ]
 
 
 def _median_of_rims(rims):
     """Median of each row (M,) of some values without those that are NaN."""
-    return [float(np.median(one[np.isfinite(one)])) for one in rims]
+    return [float(median_of_values(one[np.isfinite(one)])) for one in rims]
 
 
 def _profile(star):
@@ -178,8 +178,8 @@ def _profile(star):
     y, x = np.meshgrid(steps, steps, indexing="ij")
     star = np.nan_to_num(star)
     rim = star[np.hypot(y, x) > RIM]
-    noise = SIGMA_PER_MAD * float(np.median(np.abs(rim - np.median(rim)))) + 1e-12
-    star = star - np.median(rim)
+    noise = SIGMA_PER_MAD * float(median_of_values(np.abs(rim - median_of_values(rim)))) + 1e-12
+    star = star - median_of_values(rim)
     smooth = ndimage.uniform_filter(star, 5, mode="constant")
     row, column = np.unravel_index(np.argmax(np.where(np.hypot(y, x) < RIM, smooth, 0)), star.shape)
     cy, cx = float(steps[row]), float(steps[column])

@@ -9,6 +9,7 @@ from crstack.exposures.comparison.displacement import displacement
 from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.cube import ALIGNED
 from crstack.exposures.scatter.noise_sample import mean_of_smallest
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import relax
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
@@ -119,7 +120,7 @@ def _is_displaced(exposures, shadow):
 
 def _middles(levels):
     """Median level of each exposure; 0 where no block is valid."""
-    return [float(np.median(one[np.isfinite(one)])) if np.isfinite(one).any() else 0.0 for one in levels]
+    return [float(median_of_values(one[np.isfinite(one)])) if np.isfinite(one).any() else 0.0 for one in levels]
 
 
 def _levels_of_blocks(exposures, i, side, factor):
@@ -130,7 +131,7 @@ def _levels_of_blocks(exposures, i, side, factor):
         some = plane[: ny * side : step, : nx * side : step]
         return some.reshape(ny, ACROSS, nx, ACROSS).swapaxes(1, 2).reshape(ny, nx, ACROSS**2)
 
-    levels = np.median(blocks(exposures.data[i]), axis=2)
+    levels = median_of_values(blocks(exposures.data[i]), axis=2)
     bad = exposures.bad_of(i)
     if bad is not None:
         levels[blocks(bad).mean(axis=2) > MOST_BAD] = np.nan
@@ -142,7 +143,7 @@ def _variance(exposures, i, level):
     """Median of the stated variance of an exposure at a level."""
     part = tuple(slice(None, None, max(length // 100, 1)) for length in exposures.shape)
     expected = np.full_like(exposures.data[i][part], max(level, 0), np.float32)
-    return float(np.median(exposures.noise_of(i).cutout(part).variance(expected)))
+    return float(median_of_values(exposures.noise_of(i).cutout(part).variance(expected)))
 
 
 def _light(levels, errors):
@@ -154,7 +155,7 @@ def _light(levels, errors):
         # of two explanations, the one with more equal exposures
         return np.array([one if abs(np.log(one)) <= abs(np.log(other)) else 1 / other, 1.0])
     common = _from_top(levels, lambda number: number // 2)
-    light = [_ratio(one, common, LIT * np.median(errors)) for one in levels]
+    light = [_ratio(one, common, LIT * median_of_values(errors)) for one in levels]
     # an exposure without light, or without valid blocks, is left out
     return None if sum(one is not None for one in light) < 2 else np.array([one or np.nan for one in light])
 
@@ -210,14 +211,14 @@ def _shadow_of(exposures, levels, errors, i, light, side):
             kept |= inside
     if not kept.any():
         return None
-    share = float(np.median(own[kept] / others[kept] / outside))
+    share = float(median_of_values(own[kept] / others[kept] / outside))
     return Shadow(i, share, _pixels(_with_penumbra(kept, ratio, scatter), side, exposures.shape))
 
 
 def _scatter(steps):
     """Scatter of values, from the steps between neighbours; 0 where none is known."""
     steps = np.abs(steps[np.isfinite(steps)])
-    return SIGMA_PER_MAD / np.sqrt(2) * float(np.median(steps)) if steps.size else 0.0
+    return SIGMA_PER_MAD / np.sqrt(2) * float(median_of_values(steps)) if steps.size else 0.0
 
 
 def _has_edge(ratio, own, others, inside):
@@ -239,13 +240,13 @@ def _has_edge(ratio, own, others, inside):
         return [one[border] / weight[border] for one, weight in zip(sums, weights, strict=True)]
 
     within, beyond = sides(ratio)
-    sharp = beyond - within > SHARP * (1 - np.median(ratio[inside]))
+    sharp = beyond - within > SHARP * (1 - median_of_values(ratio[inside]))
     if np.mean(sharp) <= MOST_OF_BORDER:
         return False
     changes = []
     for one in (own, others):
-        within, beyond = (np.maximum(part, FLOOR) for part in sides(one / np.median(others[lit])))
-        changes.append(float(np.median(np.log(within / beyond))))
+        within, beyond = (np.maximum(part, FLOOR) for part in sides(one / median_of_values(others[lit])))
+        changes.append(float(median_of_values(np.log(within / beyond))))
     here, there = changes
     return abs(there) < OF_SCENE * abs(here - there)
 
@@ -267,11 +268,11 @@ def _has_less_noise(exposures, i, inside, own, others, light, side):
             valid = ~(bad[y, x] | bad[y, x + 1])
         return float(mean_of_smallest(values[valid].astype(np.float64) ** 2)) / 2 if valid.any() else np.nan
 
-    level = float(np.median(others[inside]))
+    level = float(median_of_values(others[inside]))
     usable = [k for k in range(len(exposures)) if k != i and np.isfinite(light[k])]
     usual = np.nanmedian([found(k) / _variance(exposures, k, level * light[k]) for k in usable])
     bright = _variance(exposures, i, level * light[i])
-    share = float(np.median(own[inside])) / level
+    share = float(median_of_values(own[inside])) / level
     if exposures.variances[i] is None:
         share = _variance(exposures, i, share * level * light[i]) / bright
     return found(i) / bright < (1 + share) / 2 * usual

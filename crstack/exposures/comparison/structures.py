@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack.utils.medians import of_rank
+from crstack.utils.medians import median_of_values, of_rank
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import highest_around
 from crstack.utils.threads import map_threads
@@ -141,9 +141,9 @@ def share_few(found):
     found : list of Structures
         Of all exposures.
     """
-    own = float(np.median([one.own for one in found]))
+    own = float(median_of_values([one.own for one in found]))
     # of hits at random places, hardly any are in two exposures
-    return own >= FEWEST_OF_TWO and float(np.median([one.number for one in found])) < SHARED * own
+    return own >= FEWEST_OF_TWO and float(median_of_values([one.number for one in found])) < SHARED * own
 
 
 def significances(data, bad=None):
@@ -243,7 +243,7 @@ def light_of(data, i, bad=None):
         for plane in (None, own, common)
     )
     brightest = np.argsort(expected)[-max(FEWEST, round(BRIGHTEST * n)) :]
-    ratio = float(np.median(light[brightest] / expected[brightest]))
+    ratio = float(median_of_values(light[brightest] / expected[brightest]))
     visible = ratio * expected > SIGNIFICANT * scatters[i] * np.sqrt(number)
     seen = visible & (light > SEEN * ratio * expected)
     few = np.count_nonzero(visible) < FEWEST or np.count_nonzero(seen) < SHARED * np.count_nonzero(visible)
@@ -274,7 +274,7 @@ def _significance(plane, bad):
     low = low - _level(low)
     missing = None if bad is None else _of_blocks(_middle(bad), np.logical_or)
     some = low[::3, ::3] if missing is None else low[::3, ::3][~missing[::3, ::3]]
-    scatter = SIGMA_PER_MAD * np.median(np.abs(some - np.median(some))) if some.size else 0
+    scatter = SIGMA_PER_MAD * median_of_values(np.abs(some - median_of_values(some))) if some.size else 0
     low = low / np.float32(scatter) if scatter > 0 else np.zeros_like(low)
     if missing is not None:
         low[missing] = np.nan
@@ -287,7 +287,7 @@ def _level(image):
     height, width = (side // number for side, number in zip(image.shape, shape, strict=True))
     cells = image[: shape[0] * height, : shape[1] * width].reshape(shape[0], height, shape[1], width)
     cells = cells[:, ::2, :, ::2].transpose(0, 2, 1, 3).reshape(*shape, -1)
-    medians = ndimage.median_filter(np.median(cells, axis=2), 3, mode="nearest")
+    medians = ndimage.median_filter(median_of_values(cells, axis=2), 3, mode="nearest")
     return _interpolated(_interpolated(medians, height, image.shape[0]).T, width, image.shape[1]).T
 
 
@@ -314,7 +314,7 @@ def _compared(planes, i, worth=None):
         for plane in (own, common)
     )
     if worth is not None:
-        expected = expected * worth[i] / np.median(np.delete(worth, i))
+        expected = expected * worth[i] / median_of_values(np.delete(worth, i))
         light, expected = light[expected > SIGNIFICANT], expected[expected > SIGNIFICANT]
     seen = int(np.count_nonzero(light > SEEN * expected))
     return Structures(i, seen, len(expected), labelled(own, IN_ONE)[1])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack.exposures.cube import Exposures
+from crstack.utils.medians import median_of_values
 
 __all__ = ["HiddenHits", "hidden_hits"]
 
@@ -68,12 +69,12 @@ def hidden_hits(exposures: Exposures, factors: Sequence[float], light: Sequence[
     step = max(exposures.data[0].size // LEVELS, 1)
     variances = np.empty(len(left))
     for i, plane in enumerate(exposures.data):
-        level = max(float(np.median(plane.ravel()[::step])), 0.0)
-        variances[i] = max(float(np.median(exposures.noise_of(i).variance(level))), 1e-30)
+        level = max(float(median_of_values(plane.ravel()[::step])), 0.0)
+        variances[i] = max(float(median_of_values(exposures.noise_of(i).variance(level))), 1e-30)
     compared = (left[long] / left) ** 2 * variances
     of_others = 1 / np.sum(1 / compared[short])
     sigmas = SEEN * np.sqrt(1 + of_others / variances[long])
     charge = sigmas * np.sqrt(variances[long])
     in_mean = [float(one[long] * charge / np.sqrt(np.sum(one**2 * compared))) for one in (left, total)]
-    divisor = float(np.median(exposures.scales[long])) if exposures.scales else 1.0
+    divisor = float(median_of_values(exposures.scales[long])) if exposures.scales else 1.0
     return HiddenHits(long, tuple(short), float(sigmas), float(charge * divisor), *in_mean)

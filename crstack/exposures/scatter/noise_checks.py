@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack.exposures.sanity import level_of_darkest_blocks
 from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs
+from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
 
 __all__ = ["compare_noise"]
@@ -70,7 +71,7 @@ def compare_noise(exposures, bias_given):
     _compare_all(exposures, sample, [i for i in range(len(exposures)) if i not in known], bias_given)
     missing = [0.0] * len(exposures)
     for one in odd:
-        unit = np.median(exposures.noise_of(one.exposure).electrons_per_unit)
+        unit = median_of_values(exposures.noise_of(one.exposure).electrons_per_unit)
         missing[one.exposure] = max(one.found - one.stated, 0.0) * float(unit) ** 2
     return tuple(missing) if any(missing) else ()
 
@@ -126,7 +127,7 @@ def _of_another_level(exposures, sample):
         return []
     levels = _levels(sample)
     contrasts = _contrasts(sample, levels)
-    stated = [float(np.median(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
+    stated = [float(median_of_values(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
     odd = []
     measured = list(_own_variances(sample, stated, levels))
     ratios = {i: found / stated[i] for i, found, _ in measured}
@@ -178,7 +179,7 @@ def _warn_of_smoothed(exposures, sample, known):
     """
     if len(exposures) < 3 or not sample.valid.any(axis=(1, 2)).all():
         return set()
-    stated = [float(np.median(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
+    stated = [float(median_of_values(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
     measured = [(i, found, error) for i, found, error in _own_variances(sample, stated, None) if i not in known]
     ratios = {i: found / stated[i] for i, found, _ in measured}
     variances = {i: found for i, found, _ in measured}
@@ -201,7 +202,7 @@ def _words_of_one(sample, i, variances):
     rest = [k for k in variances if k != i]
     # a difference of two exposures has the correlation of both, in proportion to their variances
     shares = [sample.correlation([(i, k)]) * (variances[i] + variances[k]) for k in rest]
-    if np.median(shares) < CORRELATED * variances[i]:
+    if median_of_values(shares) < CORRELATED * variances[i]:
         return (
             ", and its noise is not correlated: was it read with another gain, or is it an average? Exposures of one "
             "gain belong into one stack. Convert the exposures to electrons, and give each an uncertainty, to combine "
@@ -218,7 +219,7 @@ def _contrasts(sample, levels):
     above = sample.own - np.array(levels, np.float32)[:, None, None]
     lowest = above.min(axis=0)
     top = lowest >= np.quantile(lowest, BRIGHT)
-    return [float(np.median(plane[top])) for plane in above]
+    return [float(median_of_values(plane[top])) for plane in above]
 
 
 def _of_equal_light(one, other, variance):
@@ -227,13 +228,13 @@ def _of_equal_light(one, other, variance):
 
 
 def _levels(sample):
-    return [float(np.median(own[valid])) for own, valid in zip(sample.own, sample.valid, strict=True)]
+    return [float(median_of_values(own[valid])) for own, valid in zip(sample.own, sample.valid, strict=True)]
 
 
 def _at_level(exposures, sample, i, step):
     """Median of the stated variance of an exposure whose level is changed by a step."""
     noise = exposures.noise_of(i).cutout(sample.box)
-    return float(np.median(noise.variance(sample.own[i] + np.float32(step))))
+    return float(median_of_values(noise.variance(sample.own[i] + np.float32(step))))
 
 
 def _own_variances(sample, stated, levels):
@@ -263,11 +264,12 @@ def _compare_all(exposures, sample, which, bias_given):
     ratios = [ratio for ratio in sample.ratios(cyclic_pairs(which)) if ratio is not None]
     if not ratios:
         return
-    ratio = float(np.median(ratios))
+    ratio = float(median_of_values(ratios))
     if TOO_LITTLE <= ratio <= TOO_MUCH:
         return
     sigma, level = (
-        float(np.median([np.median(plane[i][sample.valid[i]]) for i in which])) for plane in (sample.stated, sample.own)
+        float(np.median([median_of_values(plane[i][sample.valid[i]]) for i in which]))
+        for plane in (sample.stated, sample.own)
     )
     sigma = np.sqrt(sigma)
     scatter, readnoise = ratio * sigma, float(np.median(exposures.noise.readnoise_in_unit))

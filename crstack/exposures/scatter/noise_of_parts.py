@@ -8,6 +8,7 @@ import numpy as np
 
 from crstack.exposures.cube import Exposures
 from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs, ratio_of_squares
+from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
 
 __all__ = ["compare_noise_of_parts", "ratios_of_cells"]
@@ -54,7 +55,7 @@ def compare_noise_of_parts(
     if exposures.missing:
         return
     some = sample()
-    sigma = float(np.sqrt(max(np.median(some.stated[0]), 0)))
+    sigma = float(np.sqrt(max(median_of_values(some.stated[0]), 0)))
     few = np.mean(some.valid) < LEAST_LEFT
     if few or sigma * float(np.median(exposures.noise.electrons_per_unit)) < LEAST_NOISE:
         return
@@ -72,12 +73,12 @@ def compare_noise_of_parts(
 def _warn_of_overstated(exposures, sample, sigma):
     """Warn if all values scatter by less than is stated, unless they do so with the hits too, which has a warning."""
     ratios = sample.known_ratios()
-    if not ratios or np.median(ratios) >= OVERSTATED:
+    if not ratios or median_of_values(ratios) >= OVERSTATED:
         return
     with_hits = NoiseSample.of_exposures(exposures, exposures.bad).known_ratios()
-    if not with_hits or np.median(with_hits) < OVERSTATED:
+    if not with_hits or median_of_values(with_hits) < OVERSTATED:
         return
-    ratio = float(np.median(ratios))
+    ratio = float(median_of_values(ratios))
     own = any(one is not None for one in exposures.variances)
     causes = "the uncertainties" if own else "gain (too low?), read noise (too high?) and bias (too low?)"
     warn_user(
@@ -117,8 +118,8 @@ def ratios_of_cells(sample: NoiseSample) -> tuple[np.ndarray, np.ndarray]:
                 found.append(ratio_of_squares(squares))
                 numbers.append(len(squares))
         if found:
-            ratios[place] = np.median(found)
-            errors[place] = ERROR / np.sqrt(np.median(numbers))
+            ratios[place] = median_of_values(found)
+            errors[place] = ERROR / np.sqrt(median_of_values(numbers))
     return ratios, errors
 
 
@@ -132,7 +133,7 @@ def _background(own, stated, valid):
     """Valid pixels of a cell that show background."""
     if not valid.any():
         return valid
-    return valid & (own <= np.median(own[valid]) + BACKGROUND * np.sqrt(np.maximum(stated, 0)))
+    return valid & (own <= median_of_values(own[valid]) + BACKGROUND * np.sqrt(np.maximum(stated, 0)))
 
 
 def _odd_cells(ratios, errors):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from crstack.utils.medians import median_of, of_rank
+from crstack.utils.medians import median_of, median_of_values, of_rank
 from crstack.utils.threads import map_threads
 
 __all__ = ["NoiseSample", "cyclic_pairs", "mean_of_smallest", "middle_mean", "noise_ratio", "ratio_of_squares"]
@@ -107,7 +107,7 @@ class NoiseSample:
 
         stated = map_threads(stated_of, range(n))
         known = valid.any(axis=0)
-        return cls(some, own, stated, valid, float(np.median(expected[known] if known.any() else expected)), box)
+        return cls(some, own, stated, valid, float(median_of_values(expected[known] if known.any() else expected)), box)
 
     @classmethod
     def of_exposures(cls, exposures, left_out):
@@ -121,7 +121,7 @@ class NoiseSample:
     @property
     def sigma(self):
         """Median of the stated standard deviations of the first exposure."""
-        return float(np.median(np.sqrt(np.maximum(self.stated[0], 0))))
+        return float(median_of_values(np.sqrt(np.maximum(self.stated[0], 0))))
 
     def known_ratios(self):
         """The `ratios` of each exposure and the next one, where enough values are valid."""
@@ -162,7 +162,7 @@ class NoiseSample:
             if min(one.size for one in squares) >= 1000:
                 near, far = map(mean_of_smallest, squares)
                 found.append(1 - near / far if far > 0 else 0.0)
-        return float(np.median(found)) if found else 0.0
+        return float(median_of_values(found)) if found else 0.0
 
     def of_part(self, rows, columns):
         """The sample within slices of its rows and columns."""
