@@ -6,18 +6,17 @@ All of it is fitted to the stack by expectation maximisation.
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.linalg import solveh_banded
 
 from crstack.joint.charges import (
     ALL_NOISES,
     CHARGE_EDGES,
-    KINDS_AT_ONCE,
     LOG_SIGMA,
     HitDensity,
     counts_as_hit,
     sigma_index,
 )
 from crstack.utils.cached import cached_property
-from crstack.utils.threads import map_threads, slices
 
 __all__ = [
     "CORNER",
@@ -95,19 +94,18 @@ def _smooth(counts, exposure, start):
     of the log density have a normal prior of standard deviation `BEND`. Where noise hides the charges, the counts have
     little information, and the prior continues the density as a power of the charge. Newton steps begin at ``start``.
     """
-    bins = counts.shape[1]
+    n_kinds, bins = counts.shape
     second = np.diff(np.eye(bins), 2, axis=0) / BEND
     stiff, found = second.T @ second, start.copy()
+    # a bin depends on the two before and the two after it: diagonals of one band matrix for all distributions
+    diagonals = np.stack([np.pad(stiff.diagonal(-number), (0, number)) for number in range(3)])
     for _ in range(NEWTON_STEPS):
         expected = exposure * np.exp(found)
         rest = counts - expected - found @ stiff
-
-        def step(some, expected=expected, rest=rest):
-            matrix = stiff + (expected[some] + 1e-3)[..., None] * np.eye(bins)
-            return np.linalg.solve(matrix, rest[some][..., None])[..., 0]
-
-        steps = np.concatenate(map_threads(step, slices(len(counts), KINDS_AT_ONCE)))
-        found += np.clip(steps, -LARGEST_STEP, LARGEST_STEP)
+        matrix = np.tile(diagonals, n_kinds)
+        matrix[0] += expected.ravel() + 1e-3
+        steps = solveh_banded(matrix, rest.ravel(), overwrite_ab=True, lower=True, check_finite=False)
+        found += np.clip(steps.reshape(found.shape), -LARGEST_STEP, LARGEST_STEP)
     return found - found.max(axis=1, keepdims=True)
 
 
@@ -363,8 +361,8 @@ class Population:
         totals : `~numpy.ndarray`
             (N_CLASSES, sigmas) number of values by class and noise.
         seen : `~numpy.ndarray`, optional
-            (N_CLASSES, sigmas, bins) number of the ``totals`` that would be examined if they were hit with the charge
-            of a bin. All of them if not given.
+            (N_CLASSES, bins) number of the values for which a charge of a bin counts as a hit, and that would be
+            examined if they had it. By default, all values are examined.
 
         Returns
         -------
@@ -372,15 +370,15 @@ class Population:
             Its rates and distributions of charges are new.
         """
         kinds = charges_kind(_CLASSES)
-        seen_of_class = totals @ counts_as_hit() if seen is None else np.einsum("csb,sb->cb", seen, counts_as_hit())
+        seen = totals @ counts_as_hit() if seen is None else seen
         # charges are assumed to be equally frequent in pixels that are examined and in those that are not
         exposure = np.zeros_like(counts)
-        np.add.at(exposure, kinds, self.rate[:, None] * seen_of_class)
+        np.add.at(exposure, kinds, self.rate[:, None] * seen)
         shapes = np.exp(_smooth(*_with_others_alike(counts, exposure), np.log(self.shapes)))
         # a lower limit keeps charges possible that do not occur in this stack
         shapes = shapes / shapes.sum(axis=1, keepdims=True) + FLOOR / shapes.shape[1]
         shapes /= shapes.sum(axis=1, keepdims=True)
-        exposed = (seen_of_class * shapes[kinds]).sum(axis=1)
+        exposed = (seen * shapes[kinds]).sum(axis=1)
         rate = _steady_rates(hits, exposed)
         highest = HIGHEST_RATE * np.maximum(totals.sum(axis=1) / np.maximum(exposed, 1), 1)
         centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crstack.joint.candidates import pieces_of
-from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, sigma_index
+from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, counts_as_hit, sigma_index
 from crstack.joint.likelihood import NODE_REACH, hit_weights
 from crstack.joint.odds import of_known, with_evidence
 from crstack.joint.population import N_CLASSES
@@ -64,9 +64,10 @@ class Sample:
         return numbers_by_noise(self.of_sigma, ~self.anyway)
 
     def totals(self, field):
-        """Number of values (N_CLASSES, sigmas) of each class and noise, and those examined if hit, by charge."""
+        """Numbers of values: (N_CLASSES, sigmas) by class and noise; (N_CLASSES, bins) examined if hit, by charge."""
         totals, free = _numbers(field, self.of_sigma, ~self.anyway, self._by_noise)
-        return totals, totals[..., None] - free[..., None] * self.missed
+        is_hit = counts_as_hit()
+        return totals, totals @ is_hit - free @ (is_hit * self.missed)
 
     def weights(self, classes):
         """Number of candidates (N_CLASSES,) that each value of the sample stands for, by class of neighbourhood.
