@@ -94,7 +94,8 @@ class UsedPlaces:
 
     def histogram(self, numbers, weights):
         """Sums of ``weights`` of values by the distribution and the place that they use, from the `numbers`."""
-        return np.bincount(self._of_kind.take(numbers).ravel(), weights.ravel(), minlength=len(self._kinds))
+        of_places = np.bincount(numbers.ravel(), weights.ravel(), minlength=len(self))
+        return np.bincount(self._of_kind, of_places, minlength=len(self._kinds))
 
 
 @dataclass(frozen=True, eq=False)
