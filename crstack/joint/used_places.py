@@ -205,7 +205,8 @@ class Numbered:
     ----------
     used : UsedPlaces
     asked, classes : list of `~numpy.ndarray`
-        (N, J, M) int32 of each part: numbers for the classes of the probabilities, and for those of the counts.
+        (N, J, M) of each part: numbers for the classes of the probabilities, and for those of the counts. Their type is
+        that of the indices of NumPy, which would convert others in each step of the fit.
     """
 
     used: UsedPlaces
@@ -250,10 +251,10 @@ def numbered(asked, classes, parts, indices, noises=None):
 
     items = [(which, part, index) for which in every for part, index in zip(parts, indices, strict=True)]
     map_threads(mark, items)
-    number = is_used.cumsum(dtype=np.int32) - np.int32(1)
+    number = is_used.cumsum() - 1
 
     def number_of(item):
-        found = empty_image(item[2].shape, np.int32)
+        found = empty_image(item[2].shape, np.intp)
         np.take(number, codes(item), out=found, mode="clip")
         return found
 
