@@ -239,6 +239,9 @@ def _best_of_orders(model, alone=None):
         refine_after_lines(other)
         best = other if _describes_more(other, best) else best
     best = _object_and_sky(best)
+    if axes and not (best.lines_first or best.object_alone):
+        # kernels that were fitted before these levels describe lines of the sky as well
+        refine_after_lines(best)
     polish(best)
     return best
 

@@ -100,6 +100,34 @@ def test_lines_that_brighten_and_an_object_that_dims(seed, turned):
     assert np.sqrt(np.mean(left**2)) < 0.13
 
 
+@pytest.mark.parametrize("seed", [2, 3])
+def test_the_seeing_widens_traces_and_not_the_lines_of_the_sky(seed):
+    """A kernel on both would widen the lines, and the levels of their columns would narrow them again."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+    along = x - 4 * y / SHAPE[0]
+    peaks = 150 * 2.0 ** rng.uniform(0, 5.5, 10)
+    lines = sum(peak * np.exp(-0.5 * ((along - 12 - 23 * k) / 1.3) ** 2) for k, peak in enumerate(peaks))
+
+    def traces(fwhm):
+        places = ((60, 1500.0), (110, 250.0), (150, 50.0))
+        across = [(level, (y - place - 0.01 * x) / fwhm * 2.3548) for place, level in places]
+        return sum(level * np.exp(-0.5 * one**2) * 3.8 / fwhm for level, one in across)
+
+    terms = zip((1, 1.12, 0.9), (1, 0.93, 1.06), (3.2, 3.8, 4.6), strict=True)
+    expected = np.stack([20 + sky * lines + kept * traces(fwhm) for sky, kept, fwhm in terms])
+    rng = np.random.default_rng([seed, 5])
+    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
+    hit = rng.random(expected.shape) < 0.004
+    cube[hit] += rng.uniform(50, 3000, hit.sum())
+    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+    scales, added = (np.stack([one + np.zeros(SHAPE) for one in some]) for some in (found.scales, found.added))
+    common = (expected - added).sum(axis=0) / scales.sum(axis=0)
+    left = np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)
+    assert np.sqrt(np.mean(left**2)) < 0.15
+    assert np.percentile(left, 99.9) < 0.9
+
+
 def moving_families(kept=(1.0, 0.9, 1.1), shifts=(0.0, 0.5, -0.5)):
     """Expected exposures: overlapping lines of two families that change by different factors and move; a trace."""
     rng = np.random.default_rng(11)
@@ -210,7 +238,7 @@ def test_the_noise_of_each_exposure_decides_between_orders_of_the_fits(monkeypat
     def model(throughput, by_own_noise):
         return SimpleNamespace(
             lines=[LineTerm("y", "backgrounds")], start=None, names={"backgrounds"}, throughput=throughput,
-            of_all=1000 - throughput, of_own=by_own_noise,
+            of_all=1000 - throughput, of_own=by_own_noise, lines_first=False, object_alone=False,
         )  # fmt: skip
 
     wrong, right = model(1.09, 900), model(1.0, 800)
