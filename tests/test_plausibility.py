@@ -123,9 +123,7 @@ def test_an_exposure_that_is_not_aligned_is_named(simulated):
 def test_a_shift_that_was_seen_is_named_unless_it_is_measured():
     loaded = replace(load_exposures(exposures(), readnoise=4 * u.electron), displaced=(("exposure 2", 7, -1),))
     (sentence,) = implausibilities(masks_with((0.0, 0.0, 0.0)), loaded)
-    found = (
-        "not aligned: exposure 2 by (+7.0, -1.0) pixels, from the others. Unless the offsets are given"
-    )
+    found = "not aligned: exposure 2 by (+7.0, -1.0) pixels, from the others. Unless the offsets are given"
     assert found in sentence
 
 

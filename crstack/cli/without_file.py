@@ -11,6 +11,7 @@ from crstack.config.keys import checked_values
 from crstack.exceptions import InputError
 from crstack.exposures.input.keywords import as_keyword, quantity_in_words, quantity_of
 from crstack.exposures.input.products import without_products
+from crstack.files.decompressed import ENDING
 from crstack.files.fits_reading import inspect_image
 from crstack.mosaic.chips import ALL, chips_of
 
@@ -20,7 +21,7 @@ __all__ = ["are_images", "configuration_of_options"]
 NOWHERE = "command line"
 #: the method by default
 METHOD = "joint"
-FITS_NAME = re.compile(r".*\.(fits?|fts)(\.(gz|bz2|fz|Z))?", re.IGNORECASE)
+FITS_NAME = re.compile(f".*{ENDING}", re.IGNORECASE)
 READNOISE = "readnoise must have a unit, such as '4 electron' or '2.1 adu', or be a keyword such as header:RDNOISE"
 
 

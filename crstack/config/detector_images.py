@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.files.decompressed import ENDING
 from crstack.files.fits_reading import read_image
 from crstack.utils.log import log
 from crstack.utils.validation import check_image_shape, check_number
@@ -23,9 +24,7 @@ __all__ = [
     "read_detector_numbers",
 ]
 
-NAME = re.compile(
-    r"(?P<path>[^\[\]]+\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|Z))?)(?:\[(?P<extension>[^\[\]]+)\])?", re.IGNORECASE
-)
+NAME = re.compile(rf"(?P<path>[^\[\]]+{ENDING})(?:\[(?P<extension>[^\[\]]+)\])?", re.IGNORECASE)
 
 #: usual keyword of each
 KEYWORDS = {"gain": "GAIN", "rnoise": "RDNOISE", "bias": "BIASSEC", "saturation": "SATURATE"}

@@ -1,7 +1,8 @@
-"""Files of gzip and bzip2, decompressed once."""
+"""Files of gzip, bzip2 and xz, decompressed once."""
 
 import bz2
 import gzip
+import lzma
 import os
 import shutil
 import tempfile
@@ -10,10 +11,13 @@ from io import BytesIO
 
 from crstack.utils.memory import in_files
 
-__all__ = ["decompressed", "opened_plain"]
+__all__ = ["ENDING", "decompressed", "opened_plain"]
+
+#: ending of the names of FITS files, as a regular expression
+ENDING = r"\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|Z|xz))?"
 
 #: first bytes of a compressed file, and the module that reads it
-KINDS = {b"\x1f\x8b": gzip, b"BZ": bz2}
+KINDS = {b"\x1f\x8b": gzip, b"BZ": bz2, b"\xfd7": lzma}
 #: bytes that are decompressed at a time into a temporary file
 AT_ONCE = 1 << 20
 
@@ -37,7 +41,7 @@ def opened_plain(file):
     Returns
     -------
     plain : file object
-        ``file`` itself where it is not compressed with gzip or bzip2.
+        ``file`` itself where it is not compressed with gzip, bzip2 or xz.
     """
     kind = _kind_of(file)
     return file if kind is None else kind.open(file)
@@ -58,12 +62,12 @@ def decompressed(file):
     Yields
     ------
     plain : file object
-        ``file`` itself, from its start, where it is not compressed with gzip or bzip2. Otherwise it is in memory, or in
-        a temporary file where large arrays are kept in files.
+        ``file`` itself, from its start, where it is not compressed with gzip, bzip2 or xz. Otherwise it is in memory,
+        or in a temporary file where large arrays are kept in files.
 
     Raises
     ------
-    OSError, EOFError, zlib.error
+    OSError, EOFError, zlib.error, LZMAError
         If the file is damaged.
     """
     kind = _kind_of(file)

@@ -56,7 +56,7 @@ BROKEN = (
 OF_EXPOSURE = ("ext", "--ext", "extnum")
 #: names of the extensions of data quality and of uncertainty, and those of astropy, which need no argument
 QUALITY, ERRORS, OF_ASTROPY = ("DQ", "BPM"), ("ERR", "SIGMA", "VAR", "VARIANCE", "IVAR"), ("MASK", "UNCERT")
-FORMATS = "a FITS file, plain or compressed with gzip, bzip2 or fpack"
+FORMATS = "a FITS file, plain or compressed with gzip, bzip2, xz or fpack"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def opened_fits(path, what=EXPOSURE, *, checksum=True):
     Parameters
     ----------
     path : str or path-like
-        FITS file, plain or compressed with gzip, bzip2 or fpack.
+        FITS file, plain or compressed with gzip, bzip2, xz or fpack.
     what : str, optional
         Name of the file in messages.
     checksum : bool, optional
@@ -202,6 +202,7 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
         hint = f" (there is one in {', '.join(_label(i, hdus[i]) for i in images)})" if images else ""
         if name in OF_EXPOSURE:
             hint += _remedy(hdus, images)
+            hint += ". Write each plane of the cube to a file of its own" if len(shape) == 3 and not images else ""
         raise InputError(f"{name} {ext} of {path} must hold a 2-D image; got {found}{hint}")
     return hdu
 

@@ -56,7 +56,7 @@ def unit_of_header(header, path):
         raise InputError(
             f"BUNIT of {path} must state ADU or electrons, or either per second; got {value.strip()!r}. "
             "Noise is known in these only: use the exposures before their flux calibration, "
-            "or give the unit if the keyword is wrong (in Python unit=u.adu or u.electron)"
+            "or, if the keyword is wrong, correct it (in Python, unit=u.adu or u.electron replaces it)"
         )
     return unit
 

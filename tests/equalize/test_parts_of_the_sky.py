@@ -111,6 +111,19 @@ def test_the_level_of_dark_parts_is_no_sky():
     np.testing.assert_allclose(found.image[:, 126:134], 0, atol=8)
 
 
+@pytest.mark.parametrize("bias", [1000.0, 5000.0])
+def test_no_sky_is_left_by_a_bias_that_is_too_large(bias):
+    rng = np.random.default_rng(5)
+    cube = np.array([rng.poisson(LIT["slit"] * sky) for sky in SKIES], np.float32)
+    assert sky_with_dark_parts(cube, variance_of) is not None
+    assert sky_with_dark_parts(cube - np.float32(bias), variance_of) is None
+
+
+def test_no_sky_where_all_blocks_are_bad():
+    _, cube, _ = exposures_of(LIT["slit"])
+    assert sky_with_dark_parts(cube, variance_of, np.ones(cube.shape, bool)) is None
+
+
 def test_no_dark_parts_in_bad_values_or_in_an_equal_sky():
     _, cube, _ = exposures_of(LIT["gap"])
     bad = np.broadcast_to(~LIT["gap"], cube.shape)

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import lzma
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from crstack.files.decompressed import decompressed
 from crstack.files.fits_reading import read_image
 from crstack.utils.memory import Workspace, limited_memory
 
-COMPRESSORS = {".gz": gzip.compress, ".bz2": bz2.compress, "": bytes}
+COMPRESSORS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, "": bytes}
 
 
 @pytest.fixture

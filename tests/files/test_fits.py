@@ -140,7 +140,7 @@ def test_planes_of_length_1_are_dropped_and_cubes_refused(tmp_path):
     assert read_image(tmp_path / "flat.fits", 0)[0].shape == (6, 8)
     assert inspect_image(tmp_path / "flat.fits", 0).shape == (6, 8)
     fits.PrimaryHDU(np.zeros((2, 6, 8))).writeto(tmp_path / "cube.fits")
-    with pytest.raises(InputError, match="must hold a 2-D image; got 3 dimensions"):
+    with pytest.raises(InputError, match="must hold a 2-D image; got 3 dimensions. Write each plane"):
         read_image(tmp_path / "cube.fits", 0)
 
 
@@ -172,7 +172,7 @@ def test_a_zip_archive_is_named(tmp_path):
         read_image(tmp_path / "a.zip", 0, what="gain")
 
 
-@pytest.mark.parametrize("suffix", [".fits.gz", ".fits.bz2"])
+@pytest.mark.parametrize("suffix", [".fits.gz", ".fits.bz2", ".fits.xz"])
 def test_compressed_files(tmp_path, suffix):
     fits.PrimaryHDU(IMAGE).writeto(tmp_path / f"a{suffix}")
     np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}", 0)[0], IMAGE)

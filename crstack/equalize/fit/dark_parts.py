@@ -110,7 +110,11 @@ class _Parts:
     @classmethod
     def of(cls, common, unknown):
         """Parts from medians of blocks (rows, columns); None if there are no dark parts, or no uniform sky."""
-        sky = median_of_values(common[~unknown & (common > DARK * median_of_values(common[~unknown]))])
+        # without values, or after a bias that is too large, there is no level of a sky
+        middle = 0.0 if unknown.all() else median_of_values(common[~unknown])
+        if middle <= 0:
+            return None
+        sky = median_of_values(common[~unknown & (common > DARK * middle)])
         dark = ~unknown & (common < DARK * sky)
         labels, _ = ndimage.label(dark)
         dark &= (np.bincount(labels.ravel()) >= FEWEST)[labels]

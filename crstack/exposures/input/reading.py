@@ -183,7 +183,7 @@ def read_exposure(
     Parameters
     ----------
     path : str or path-like
-        FITS file, plain or compressed with gzip, bzip2 or fpack.
+        FITS file, plain or compressed with gzip, bzip2, xz or fpack.
     ext : int or str, optional
         Extension that holds the image; 0 is the primary.
     unit : `~astropy.units.Unit`, optional
