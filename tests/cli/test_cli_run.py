@@ -312,7 +312,7 @@ def test_images_that_do_not_do(here, capsys, example_exposures):
     odd.multiply(np.nan).write("odd.fits", overwrite=True)
     check("must have valid pixels; got none in .*odd.fits")
     fits.writeto("odd.fits", np.zeros((2, 60, 80)), overwrite=True)
-    check("must hold a 2-D image; got 3 dimensions")
+    check("must hold a 2-D image; got 3 dimensions. Write each plane of the cube to a file of its own")
     check_refused(capsys, r"extnum must be one of 0.* got 4", extnum=4)
     check_refused(capsys, r"extnum must be one of 0.* got 'SCI'", extnum="SCI")
 
