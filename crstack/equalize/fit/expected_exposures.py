@@ -15,6 +15,7 @@ from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.offsets import medians_around
 from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
+from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, relax, stacked
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import row_bands
@@ -195,7 +196,7 @@ class ExpectedExposures:
         some = some / np.float32(self.factors)[:, None, None]
         mean = some.mean(axis=0)
         faint = mean <= (np.inf if share == 1 else np.quantile(mean, share))
-        found = np.array([np.median((plane - mean)[faint]) for plane in some])
+        found = np.array([median_of_values((plane - mean)[faint]) for plane in some])
         return list(np.float32((found - np.median(found)) * self.factors))
 
     def scale(self, i):
@@ -262,7 +263,7 @@ class ExpectedExposures:
         A median gives a faint exposure the same weight as a bright one. The noise of the faint exposure would then be
         large in the common image too, and correlate with the exposure, so that its throughput would seem too high.
         """
-        variances = self.own_variances(np.median(cube, axis=0))
+        variances = self.own_variances(median_of_values(cube, axis=0))
         for variance, factor in zip(variances, np.float32(self.factors), strict=True):
             variance /= factor**2
         sigmas = np.sqrt(variances)

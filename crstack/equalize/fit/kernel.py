@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crstack.utils.medians import median_of_values
+
 __all__ = [
     "DERIVATIVE",
     "SIZE",
@@ -229,11 +231,11 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
 def _needed(full, ladder, n, terms):
     """The terms of a ladder that the data of ``n`` exposures require, and their gain; at least the given ``terms``."""
     best, fewer = (0.0, terms), 0
-    for terms in ladder:
-        basis = terms.basis(SIZE)
+    for one in ladder:
+        basis = one.basis(SIZE)
         gain, number = full.gain(basis), len(basis) * n
         if gain > best[0] + LEAST_GAIN + OF_COEFFICIENT * max(number - fewer, 0):
-            best, fewer = (gain, terms), number
+            best, fewer = (gain, one), number
     return best
 
 
@@ -372,4 +374,4 @@ def _structure_share(residual, variance, square, known):
     if not some.any():
         return 0.0
     over = residual[some] ** 2 / 0.455 - variance[some]
-    return float(max(np.median(over / square[some]), 0.0))
+    return float(max(median_of_values(over / square[some]), 0.0))

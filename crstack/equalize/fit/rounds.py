@@ -10,6 +10,7 @@ from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
 from crstack.equalize.fit.kernel import SIZE, fit_kernels
 from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
 from crstack.equalize.terms.offsets import hot_pixels
+from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import at_pixels, contrast_of
 
 __all__ = ["LEAST_SHARES", "flat_pixels", "refine", "residuals_of", "structure_of"]
@@ -143,7 +144,7 @@ def _fitted(model, some, surroundings, least_share, positions):
 def _local_levels(model, common, variance, structure, where):
     """Level of the common image, and how far the exposures are above it around the pixels ``where``: 0, or (N, M)."""
     if not model.above_local:
-        return np.median(common[:: max(len(common) // 100, 1)]), np.float32(0)
+        return median_of_values(common[:: max(len(common) // 100, 1)]), np.float32(0)
     images = [common, *(_without_additions(model, i) - common for i in range(len(model.levels)))]
     level, *rest = levels_around(model.mesh, images, flat_pixels(model, structure, variance))
     return level, np.stack([one[where] for one in rest])

@@ -13,6 +13,7 @@ from crstack.equalize.terms.steps import moved, whole_steps
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.statistics import OrderStatistics, order_statistics
+from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import contrast_of, highest_around
 from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_number, check_region
@@ -318,7 +319,7 @@ def medians_around(image, rows, columns):
     """Medians of the windows around some pixels; beyond the edges the image is mirrored."""
     padded = np.pad(image, REACH // 2, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (REACH, REACH))[rows, columns]
-    return np.median(windows.reshape(len(rows), REACH**2), axis=1)
+    return median_of_values(windows.reshape(len(rows), REACH**2), axis=1)
 
 
 def _window(shape):
