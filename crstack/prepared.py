@@ -10,9 +10,9 @@ import numpy as np
 
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
-from crstack.equalize.equalized import EqualizedExposures, equalize_as_known, with_measured
+from crstack.equalize.equalized import EqualizedExposures, before_shifts, equalize_as_known, with_measured
 from crstack.equalize.fit.differences import Differences
-from crstack.equalize.settings import Equalization, open_settings
+from crstack.equalize.settings import Equalization, known_steps, open_settings
 from crstack.equalize.terms.given_terms import warn_of_terms
 from crstack.equalize.terms.wcs_shifts import compare_with_wcs
 from crstack.exposures import Exposures
@@ -156,13 +156,22 @@ class PreparedStack:
         return self.once("equalization", None, compute)
 
     @property
+    def before_measurement(self) -> EqualizedExposures:
+        """The exposures as they are measured: those of `known`, without given offsets where these are a start only."""
+
+        def compute() -> EqualizedExposures:
+            return self.known if known_steps(self.equalization) is None else before_shifts(self.known)
+
+        return self.once("before shifts", None, compute)
+
+    @property
     def equalized(self) -> EqualizedExposures:
         """The exposures with all their differences: those of `known`, and what is measured beyond them.
 
         The joint decision measures the same terms itself, in the memory that it may use.
         """
-        names = open_settings(self.equalization)
-        return self.once("differences", None, lambda: with_measured(self.known, names))
+        names, steps = open_settings(self.equalization), known_steps(self.equalization)
+        return self.once("differences", None, lambda: with_measured(self.before_measurement, names, steps))
 
     @property
     def exposures(self) -> Exposures:

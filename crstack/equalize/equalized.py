@@ -9,7 +9,7 @@ import numpy as np
 from crstack.equalize.fit.differences import Differences
 from crstack.equalize.fit.given_seeing import seeing_changes, seeing_kernels
 from crstack.equalize.measure import measure_differences
-from crstack.equalize.settings import Equalization, open_settings
+from crstack.equalize.settings import Equalization, known_steps, open_settings
 from crstack.equalize.terms.common import common_image, expected_differences, moved_images
 from crstack.equalize.terms.flux import FluxFactors, check_flux_factors, estimate_flux_factors
 from crstack.equalize.terms.given_terms import rough_levels
@@ -23,7 +23,7 @@ from crstack.utils.memory import empty_image, stacked
 from crstack.utils.pixels import at_pixels, by_rows
 from crstack.utils.threads import map_threads, row_bands
 
-__all__ = ["EqualizedExposures", "equalize", "equalize_as_known", "with_measured"]
+__all__ = ["EqualizedExposures", "before_shifts", "equalize", "equalize_as_known", "with_measured"]
 
 #: method of flux factors that are ratios of exposure times
 OF_TIMES = "exposure times"
@@ -146,18 +146,51 @@ def equalize(
     exposures are compared, but not where they are combined. The expected image is shifted, and not the data. Further
     differences, which `measure_differences` finds, are subtracted in the same way.
     """
-    return with_measured(equalize_as_known(exposures, statistics, settings), open_settings(settings))
+    known, names = equalize_as_known(exposures, statistics, settings), open_settings(settings)
+    steps = known_steps(settings)
+    return with_measured(known if steps is None else before_shifts(known), names, steps)
 
 
-def with_measured(found: EqualizedExposures, names: Collection[str]) -> EqualizedExposures:
+def before_shifts(known: EqualizedExposures) -> EqualizedExposures:
+    """Equalized exposures without their given offsets.
+
+    Parameters
+    ----------
+    known : EqualizedExposures
+        As `equalize_as_known` returns them, without given seeing.
+
+    Returns
+    -------
+    equalized : EqualizedExposures
+        The same object if it has no offsets.
+    """
+    if known.offsets is None:
+        return known
+    exposures, levels, factors = known.exposures, known.added, known.factors
+    bare = EqualizedExposures(exposures, known.flux, None, known.response, words=known.words)
+    if levels is None and all(one == 1 for one in factors):
+        return bare
+    flat = exposures if levels is None else exposures.minus(levels)
+    common = common_image(flat, None, factors)
+    differences = expected_differences(flat, common, factors)
+    if levels is not None:
+        differences = [by_rows(_sum, one, level) for one, level in zip(differences, levels, strict=True)]
+    return replace(bare, common=common, differences=differences, factors=factors, added=levels)
+
+
+def with_measured(
+    found: EqualizedExposures, names: Collection[str], steps: tuple[tuple[int, int], ...] | None = None
+) -> EqualizedExposures:
     """Equalized exposures with measured differences beyond the known ones.
 
     Parameters
     ----------
     found : EqualizedExposures
-        As `equalize_as_known` returns them.
+        As `equalize_as_known` returns them; without their offsets if steps are given, see `before_shifts`.
     names : collection of str
         Terms to measure, see `open_settings`; nothing is measured if it is empty.
+    steps : tuple of (int, int), optional
+        Known shifts in whole pixels.
 
     Returns
     -------
@@ -166,7 +199,7 @@ def with_measured(found: EqualizedExposures, names: Collection[str]) -> Equalize
     if not names:
         return found
     electrons, variance_of, unit = _in_electrons(found.levelled)
-    measured = measure_differences(electrons, variance_of, found.levelled.bad, names)
+    measured = measure_differences(electrons, variance_of, found.levelled.bad, names, steps=steps)
     if not measured or measured.common is None:
         return replace(found, measured=measured)
     common = by_rows(np.divide, measured.common, unit)

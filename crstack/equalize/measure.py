@@ -62,6 +62,7 @@ def measure_differences(
     bad: np.ndarray | None = None,
     names: Collection[str] = NAMES,
     noises: np.ndarray | None = None,
+    steps: tuple[tuple[int, int], ...] | None = None,
 ) -> Differences:
     """Measure the differences between exposures.
 
@@ -77,6 +78,8 @@ def measure_differences(
         What to measure: some of ``NAMES``.
     noises : `~numpy.ndarray`, optional
         (N,) variance of each exposure over the mean, where they are unlike.
+    steps : tuple of (int, int), optional
+        Shifts (dx, dy) of the exposures in whole pixels, if they are known. The rest of the shifts is measured.
 
     Returns
     -------
@@ -100,15 +103,15 @@ def measure_differences(
     hot = dark_of_hot_pixels(levels, variance_of) if "backgrounds" in names else None
     if hot is not None:
         levels, names = hot.removed(levels), names | {"hot pixels"}
-    found = with_hot_pixels(_with_pattern(levels, variance_of, bad, names, noises), levels, variance_of)
+    found = with_hot_pixels(_with_pattern(levels, variance_of, bad, names, noises, steps), levels, variance_of)
     if hot is not None:
         found, levels = hot.added_to(found), original
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 
-def _with_pattern(levels, variance_of, bad, names, noises):
+def _with_pattern(levels, variance_of, bad, names, noises, steps):
     """The differences with those of a pattern of the sky, where this describes the exposures better."""
-    found = _measured(levels, variance_of, bad, names, noises)
+    found = _measured(levels, variance_of, bad, names, noises, steps)
     if "backgrounds" not in names:
         return found
     sky = sky_with_dark_parts(levels, variance_of, bad)
@@ -117,19 +120,19 @@ def _with_pattern(levels, variance_of, bad, names, noises):
         return found
     excluded = bad if sky is None else sky.excluded(bad, len(levels))
     # the common image is needed, whatever else differs
-    known = pattern.removed(levels), pattern.variance_of(variance_of), excluded, names | {"hot pixels"}, noises
+    known = pattern.removed(levels), pattern.variance_of(variance_of), excluded, names | {"hot pixels"}, noises, steps
     other = pattern.added_to(_measured(*known))
     if sky is None:
         return other if describes_more(other, found, levels, variance_of, bad) else found
     return other if describes_more_than_noise(other, found, sky, levels, variance_of, bad) else found
 
 
-def _measured(levels, variance_of, bad, names, noises):
+def _measured(levels, variance_of, bad, names, noises, steps):
     """The differences, without those of a pattern and a correction for hot pixels."""
     box = _part_to_fit(levels, variance_of)
     known = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
     # a part of the image is too small to measure the change of the shift over the whole image
-    settings = {"noises": noises, "drifting": known[0].shape == levels.shape}
+    settings = {"noises": noises, "drifting": known[0].shape == levels.shape, "steps": steps}
     part = _refined(ExpectedExposures(*known, **settings))
     start = first_factors(part.levels) if "flux_factors" in names else None
     if start is not None:
@@ -308,6 +311,7 @@ def _anew(model, start, object_alone=False):
     """The same exposures before the first fit."""
     known = model.levels, model.variance_of, model.bad, model.names
     settings = {"noises": model.own_noises, "drifting": model.drifting, "above_local": model.above_local}
+    settings["steps"] = model.known_steps
     return ExpectedExposures(*known, start=start, object_alone=object_alone, **settings)
 
 

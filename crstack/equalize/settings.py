@@ -12,11 +12,12 @@ from crstack.equalize.terms.flux import METHODS, check_flux_factors, margin_arou
 from crstack.equalize.terms.given_terms import refuse_impossible
 from crstack.equalize.terms.offsets import LARGEST_MEASURED, check_offsets, check_region_size
 from crstack.equalize.terms.response import ResponseSettings
+from crstack.equalize.terms.steps import steps_of
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.utils.validation import check_choice, check_number, check_region
 
-__all__ = ["BY_DEFAULT", "Equalization", "open_settings"]
+__all__ = ["BY_DEFAULT", "Equalization", "known_steps", "open_settings"]
 
 AUTO = "auto"
 TARGETS = ("simulated", "original")
@@ -59,7 +60,10 @@ class Equalization:
         exposures by them, so that all combined images have one level. With "original", "auto" measures the factors
         before all other terms, by a slope.
     offsets : "auto", sequence of (dx, dy) or None, optional
-        Shift (pixels) to apply to the common image so that it coincides with each exposure.
+        Shift (pixels) to apply to the common image so that it coincides with each exposure. Where other terms are
+        measured, the whole pixels of given offsets are used, and the rest is measured with these terms. Given offsets
+        are used as they are with ``differences=None`` or ``JointPosterior(measure=False)``, and beside a given seeing,
+        or throughputs or a response that are measured before other terms.
     crosscorr_region : (xmin, xmax, ymin, ymax), optional
         Measure the offsets before other terms, by cross-correlation in this region; FITS convention.
     response : "auto", sequence of `~numpy.ndarray`, ResponseSettings or None, optional
@@ -206,6 +210,12 @@ class Equalization:
         return isinstance(self.offsets, str) and (self.crosscorr_region is not None or self.differences is None)
 
     @property
+    def starts_from_offsets(self):
+        """Whether other terms are measured after given offsets, whose fractions of a pixel are measured with them."""
+        alone = self.measures_factors or _is_given(self.seeing) or isinstance(self.response, ResponseSettings)
+        return _is_given(self.offsets) and self.differences is not None and not alone
+
+    @property
     def uses_times(self):
         """Whether exposure times that differ give flux factors."""
         return isinstance(self.flux_factors, str) and not self.measures_factors
@@ -295,10 +305,17 @@ def open_settings(settings):
         return set()
     first = {"flux_factors": settings.measures_factors, "offsets": settings.measures_offsets}
     names = {name for name in NAMES if isinstance(getattr(settings, name), str) and not first.get(name)}
+    if names and settings.starts_from_offsets:
+        names.add("offsets")
     if "flux_factors" in names and _is_given(settings.backgrounds):
         # given levels include a common level, which is not known before the throughput
         names.add("backgrounds")
     return names
+
+
+def known_steps(settings):
+    """Whole pixels (dx, dy) of given offsets, the rest of which is measured; None for all other settings."""
+    return steps_of(settings.offsets) if settings.starts_from_offsets and open_settings(settings) else None
 
 
 def _number_of_pixels(region):

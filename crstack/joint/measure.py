@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 
 from crstack.equalize.measure import measure_differences
-from crstack.equalize.settings import open_settings
+from crstack.equalize.settings import known_steps, open_settings
 from crstack.joint.cubes import means_of
 from crstack.joint.unlike_noise import relative_noises
 from crstack.utils.pixels import by_rows
 
-__all__ = ["expecting", "open_settings"]
+__all__ = ["expecting", "known_steps", "open_settings"]
 
 
-def expecting(counts, names):
+def expecting(counts, names, steps=None):
     """Measure the differences between exposures, and include them in the expected values.
 
     Parameters
@@ -22,6 +22,8 @@ def expecting(counts, names):
         The exposures in electrons, with their expected values so far.
     names : set of str
         Terms that may be measured: see `open_settings`.
+    steps : tuple of (int, int), optional
+        Known shifts in whole pixels.
 
     Returns
     -------
@@ -33,7 +35,9 @@ def expecting(counts, names):
     order = means_of(counts.data).argsort(kind="stable")
     ordered = counts.ordered(order)
     levels, noises = ordered.level_cube, relative_noises(ordered)
-    found = measure_differences(levels, ordered.mean_variance_in, ordered.bad, names, noises).ordered(order.argsort())
+    steps = None if steps is None else tuple(steps[i] for i in order)
+    found = measure_differences(levels, ordered.mean_variance_in, ordered.bad, names, noises, steps)
+    found = found.ordered(order.argsort())
     if not found:
         return counts, found
     n = len(counts.data)

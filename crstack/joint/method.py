@@ -11,7 +11,7 @@ from crstack.equalize.variance.row_noise import warn_of_shared_noise
 from crstack.exceptions import InputError
 from crstack.joint.counts import Counts
 from crstack.joint.expected import counts_of
-from crstack.joint.measure import expecting, open_settings
+from crstack.joint.measure import expecting, known_steps, open_settings
 from crstack.joint.photon_counting import warn_of_photon_counting
 from crstack.joint.posterior import JointResult, joint_posterior
 from crstack.joint.scatter import Scatter, scatter_of
@@ -146,16 +146,17 @@ class JointPosterior(Method):
         self, prepared: PreparedStack, progress: Progress | None
     ) -> tuple[Counts, Scatter | None, Differences | None]:
         """Counts, their scatter if requested, and the measured differences."""
-        counts, measured = counts_of(prepared.known), None
         names = open_settings(prepared.equalization)
+        measures = self.measure and self.excess and bool(names)
+        counts, measured = counts_of(prepared.before_measurement if measures else prepared.known), None
         off = [name for name in ("measure", "excess") if not getattr(self, name)]
         if off:
             warn_of_terms(prepared.known, prepared.equalization, (), off=off)
         if not self.excess:
             return counts, None, None
-        if self.measure and names:
+        if measures:
             report_stage(progress, "measuring what differs")
-            counts, measured = expecting(counts, names)
+            counts, measured = expecting(counts, names, known_steps(prepared.equalization))
         return counts, scatter_of(counts, of_places=self.measure, measured=measured), measured
 
     def decide(
@@ -249,7 +250,8 @@ class JointDecision(Decision):
         differences : sequence of `~numpy.ndarray` or None
             N images (ny, nx) in the unit of the exposures; None where the exposures are equal.
         """
-        known, measured = prepared.known, self.measured
+        measured = self.measured
+        known = prepared.known if measured is None else prepared.before_measurement
         if not measured:
             return known.differences
         n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)

@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
-from crstack.equalize.settings import Equalization, open_settings
+from crstack.equalize.settings import Equalization, known_steps, open_settings
 from crstack.joint import JointPosterior
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.codes import ADDED, exposure_name
@@ -149,7 +149,7 @@ def _warn_of_given_offsets(decision: Decision, settings: Equalization) -> None:
     """Warn about given offsets, after which the expected exposures are blurred, if the decision measures shifts."""
     method = decision.method
     measures = isinstance(method, JointPosterior) and method.measure
-    if not measures or settings.offsets is None or isinstance(settings.offsets, str):
+    if not measures or settings.offsets is None or isinstance(settings.offsets, str) or known_steps(settings):
         return
     largest = float(np.ptp(settings.offsets, axis=0).max())
     if largest > BLURRED:

@@ -138,8 +138,8 @@ def test_seeing_in_the_wrong_order_or_unit():
     assert "seeing as given" in words(simulated, seeing=[one / 3 for one in widths])
 
 
-@pytest.mark.parametrize(("method", "most"), [("joint", 1000), ("mmcosmic", 1500)])
-def test_given_offsets_and_unequal_sky_leave_plain_sky(method, most):
+@pytest.mark.parametrize(("method", "most", "least"), [("joint", 100, 0.98), ("mmcosmic", 500, 0.92)])
+def test_given_offsets_and_unequal_sky_leave_plain_sky(method, most, least):
     """The common image is that of one level."""
     offsets = ((3, 2), (0, 0), (-4, 1))
     levels = [one * u.electron for one in LEVELS]
@@ -150,7 +150,7 @@ def test_given_offsets_and_unequal_sky_leave_plain_sky(method, most):
     near = ndimage.binary_dilation(simulated.truth.any(axis=0), np.ones((3, 3)))
     assert 1e6 * (masks.crmasks & ~near).mean() < most
     strong = simulated.hit_mask(7)
-    assert (masks.crmasks & strong).sum() / strong.sum() > 0.95
+    assert (masks.crmasks & strong).sum() / strong.sum() > least
 
 
 def test_rough_levels(of_skies):

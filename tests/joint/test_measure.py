@@ -1,6 +1,7 @@
 """The joint decision on exposures that are not equivalent, where nothing says how they differ."""
 
 import itertools
+import warnings
 from functools import partial
 
 import astropy.units as u
@@ -15,7 +16,7 @@ from crstack.datasets import make_stack
 from crstack.equalize import Equalization, ResponseSettings, measure
 from crstack.exposures import load_exposures
 from crstack.joint import Counts
-from crstack.joint.measure import open_settings
+from crstack.joint.measure import known_steps, open_settings
 from crstack.joint.scatter import scatter_of
 from crstack.utils.pixels import informative_box
 
@@ -137,15 +138,53 @@ def test_values_that_are_combined_stay():
 @pytest.mark.usefixtures("quick_joint")
 def test_what_the_user_has_set_stays():
     simulated = slit(flux_factors=FACTORS, offsets=SHIFTS)
-    measured = stack_of(simulated, offsets=SHIFTS).joint_posterior().measured
-    assert not (measured.terms and measured.terms.shift)
-    factors = np.array(measured.factors)
-    np.testing.assert_allclose(factors / factors[1], FACTORS, rtol=0.03)
     stack = stack_of(simulated, flux_factors=FACTORS, apply_flux_factors_to="original")
     measured = stack.joint_posterior().measured
     assert not measured.terms.flux
     shifts = np.array(measured.shifts)
     np.testing.assert_allclose(shifts - shifts[1], SHIFTS, atol=0.03)
+
+
+@pytest.mark.parametrize(("method", "most"), [("joint", 100), ("mmcosmic", 1500)])
+def test_given_offsets_are_a_start(method, most):
+    """Whole pixels are those given, beyond the 16 that are measured, and the rest is measured."""
+    offsets = ((0, 0), (2.3, -1.4), (-20, 5.2))
+    simulated = make_stack(
+        "imaging",
+        (200, 220),
+        offsets=offsets,
+        flux_factors=FACTORS,
+        seed=31,
+        gain=1 * u.electron / u.adu,
+        hit_rate=0.008,
+    )
+    assert known_steps(Equalization(offsets=offsets)) == ((0, 0), (2, -1), (-20, 5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stack = stack_of(simulated, offsets=offsets)
+        masks = stack.detect(method, aux=None)
+    measured = masks.decision.measured
+    shifts = np.array(measured.shifts)
+    np.testing.assert_allclose(shifts - shifts[0], offsets, atol=0.05)
+    np.testing.assert_allclose(np.array(measured.factors) / measured.factors[1], FACTORS, rtol=0.03)
+    near = ndimage.binary_dilation(simulated.truth.any(axis=0), np.ones((3, 3)))
+    assert 1e6 * (masks.crmasks & ~near).mean() < most
+    # the offsets stay in the history
+    assert any("offsets (dx, dy)" in line for line in masks.history)
+
+
+def test_the_order_of_exposures_does_not_change_their_steps():
+    offsets = ((4, 1), (0, 0), (-5, -2))
+    simulated = make_stack("imaging", (120, 140), offsets=offsets, seed=3, gain=1 * u.electron / u.adu)
+    found = []
+    for order in ((0, 1, 2), (2, 0, 1)):
+        exposures = [simulated.exposures[i] for i in order]
+        noise = {"gain": simulated.gain, "readnoise": simulated.readnoise}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            stack = CRStack(exposures, offsets=[offsets[i] for i in order], **noise)
+            found.append(stack.joint_posterior().mask[np.argsort(order)])
+    np.testing.assert_array_equal(*found)
 
 
 def test_what_is_left_open():
@@ -156,7 +195,11 @@ def test_what_is_left_open():
         "flux_factors",
         "response",
     }
-    assert open_settings(Equalization(offsets=SHIFTS)) == every - {"offsets"}
+    assert open_settings(Equalization(offsets=SHIFTS)) == every
+    assert open_settings(Equalization(offsets=SHIFTS, seeing=(2, 2, 2))) == every - {"offsets", "seeing"}
+    assert open_settings(Equalization(offsets=SHIFTS, flux_method="slope")) == every - {"offsets", "flux_factors"}
+    assert open_settings(Equalization(offsets=SHIFTS, differences=None)) == set()
+    assert open_settings(Equalization(**(dict.fromkeys(every) | {"offsets": SHIFTS}))) == set()
     assert open_settings(Equalization(**dict.fromkeys(every))) == set()
     for name in every:
         assert open_settings(Equalization(**{name: None})) == every - {name}

@@ -581,7 +581,7 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
     data = np.float32([np.full((4, 5), 30.0), np.full((4, 5), 10.0), np.full((4, 5), 20.0)])
     asked = {}
 
-    def measured(levels, variance_of, bad, names, noises):
+    def measured(levels, variance_of, bad, names, noises, steps):
         asked.update(levels=levels, names=names, noises=noises)
         image = np.full((4, 5), 0.5)
         # for the faintest first

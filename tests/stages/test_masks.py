@@ -19,7 +19,7 @@ def masks_of(method, **settings):
 
 def test_given_offsets_blur_the_median_that_the_joint_decision_expects():
     with pytest.warns(CRStackWarning) as caught:
-        masks_of(JointPosterior(), offsets=((0, 0), (0.4, 0), (-0.2, 0.5)))
+        masks_of(JointPosterior(), offsets=((0, 0), (0.4, 0), (-0.2, 0.5)), flux_method="slope")
     [words] = [str(one.message) for one in caught if "offsets that differ" in str(one.message)]
     assert words.startswith("offsets that differ by 0.6 pixels are given. ")
     assert "Leave offsets= (parameter file: mm_xy_offsets) out" in words
@@ -30,6 +30,7 @@ def test_given_offsets_blur_the_median_that_the_joint_decision_expects():
     [
         (JointPosterior(), "auto"),
         (JointPosterior(), None),
+        (JointPosterior(), ((0, 0), (0.4, 0), (-0.2, 0.5))),
         (JointPosterior(), ((7, 0), (7, 0), (7.3, 0.4))),
         ("mmcosmic", "auto"),
     ],

@@ -63,6 +63,8 @@ class ExpectedExposures:
         starts from surfaces. If not, a smooth sky that changes between exposures counts for the throughputs.
     object_alone : bool, optional
         Whether a throughput along rows or columns changes no lines that cross it, such as those of the sky.
+    steps : tuple of (int, int), optional
+        Shifts (dx, dy) in whole pixels, if they are known.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ExpectedExposures:
         drifting=True,
         above_local=False,
         object_alone=False,
+        steps=None,
     ):
         # the latest common image, and what it depends on
         self._latest = None
@@ -92,7 +95,7 @@ class ExpectedExposures:
         self.not_widened = () if of_part is None else of_part.not_widened
         # whether levels along rows and columns come before the surfaces
         self.lines_first = False
-        self.steps, self.start = ((0, 0),) * n, start
+        self.known_steps, self.steps, self.start = steps, steps or ((0, 0),) * n, start
         if start is not None:
             self.factors = start
         if of_part is not None:
@@ -110,7 +113,7 @@ class ExpectedExposures:
         # whether the throughput along rows and columns is that of the object, and lines across it do not change
         self.object_alone = object_alone if of_part is None else of_part.object_alone
         self.kinds, self.grids = [""] * n, None
-        if of_part is None and "offsets" in names:
+        if of_part is None and steps is None and "offsets" in names:
             planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]
             seen = self._above_local() if above_local else levels
             self.steps = confirmed_steps(whole_steps(seen), planes, variance_of)

@@ -6,7 +6,7 @@ from crstack.utils.medians import of_rank, reflected_median
 from crstack.utils.pixels import central_shift, contrast_of, dilate
 from crstack.utils.threads import map_threads
 
-__all__ = ["confirmed_steps", "entered", "moved", "whole_steps"]
+__all__ = ["confirmed_steps", "entered", "moved", "steps_of", "whole_steps"]
 
 #: largest step in pixels
 LARGEST = 16
@@ -88,7 +88,23 @@ def whole_steps(levels):
             steps, _ = compared_with(central)
     if not steps.round().any():
         return ((0, 0),) * n
-    steps = np.stack([_least_rest(one) for one in steps.T], axis=1)
+    return steps_of(steps)
+
+
+def steps_of(shifts):
+    """Whole pixels of shifts, with the least rests for one position of the common image.
+
+    Parameters
+    ----------
+    shifts : array_like
+        (N, 2) dx and dy of each exposure, pixels.
+
+    Returns
+    -------
+    steps : tuple of (int, int)
+        (dx, dy) of each exposure. Along each axis the median is 0.
+    """
+    steps = np.stack([_least_rest(one) for one in np.asarray(shifts, dtype=float).T], axis=1)
     steps -= np.median(steps, axis=0).astype(int)
     return tuple((int(dx), int(dy)) for dx, dy in steps)
 
