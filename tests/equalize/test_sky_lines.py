@@ -101,8 +101,8 @@ def test_lines_that_brighten_and_an_object_that_dims(seed, turned):
 
 
 @pytest.mark.parametrize("seed", [2, 3])
-def test_the_seeing_widens_traces_and_not_the_lines_of_the_sky(seed):
-    """A kernel on both would widen the lines, and the levels of their columns would narrow them again."""
+def test_kernels_are_fitted_again_after_levels_of_lines(seed):
+    """Kernels before them describe the lines too, and the levels of their columns describe the errors of that."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
     along = x - 4 * y / SHAPE[0]
