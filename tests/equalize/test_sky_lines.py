@@ -29,6 +29,24 @@ def slit(factors, kept=(1.0, 1.0, 1.0), width=1.3, flat=0.0, seed=1):
     return np.stack([20 + factor * lines + share * trace for factor, share in zip(factors, kept, strict=False)])
 
 
+def measured(expected, seed, rate=0.004):
+    """What is measured of expected exposures (N, ny, nx) with noise and hits."""
+    rng = np.random.default_rng(seed)
+    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
+    hit = rng.random(expected.shape) < rate
+    cube[hit] += rng.uniform(50, 3000, hit.sum())
+    return measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+
+
+def left_by(found, expected):
+    """What the differences leave of the expected exposures (N, ny, nx), in standard deviations of a value."""
+    scales, added = (
+        np.stack([one + np.zeros(expected[0].shape) for one in some]) for some in (found.scales, found.added)
+    )
+    common = (expected - added).sum(axis=0) / scales.sum(axis=0)
+    return np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)
+
+
 @pytest.mark.parametrize(
     ("factors", "options"),
     [
@@ -41,11 +59,7 @@ def slit(factors, kept=(1.0, 1.0, 1.0), width=1.3, flat=0.0, seed=1):
 )
 def test_lines_that_brighten_are_described_to_the_noise(factors, options):
     expected = slit(factors, **options)
-    rng = np.random.default_rng(5)
-    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
-    hit = rng.random(expected.shape) < 0.004
-    cube[hit] += rng.uniform(50, 3000, hit.sum())
-    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+    found = measured(expected, 5)
     common, sigma = expected.mean(axis=0), np.sqrt(expected.mean(axis=0) + READNOISE2)
     modelled = np.stack(
         [scale * common + added + np.zeros(SHAPE) for scale, added in zip(found.scales, found.added, strict=True)]
@@ -66,15 +80,9 @@ def test_lines_that_brighten_are_described_to_the_noise(factors, options):
 def test_a_trace_that_dims_leaves_the_lines_of_the_sky(kept):
     """The sky is equal. An added level of each row would describe it as well, but not the absorption of the trace."""
     expected = slit((1, 1), kept=kept)
-    rng = np.random.default_rng(5)
-    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
-    hit = rng.random(expected.shape) < 0.008
-    cube[hit] += rng.uniform(50, 3000, hit.sum())
-    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+    found = measured(expected, 5, 0.008)
     assert {(line.setting, line.axis) for line in found.lines} == {("response", "x")}
-    scales, added = (np.stack([one + np.zeros(SHAPE) for one in some]) for some in (found.scales, found.added))
-    common = (expected - added).sum(axis=0) / scales.sum(axis=0)
-    left = np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)
+    left = left_by(found, expected)
     assert np.percentile(left, 99.9) < 1.4
     assert np.sqrt(np.mean(left**2)) < 0.13
 
@@ -91,11 +99,7 @@ def test_lines_that_brighten_and_an_object_that_dims(seed, turned):
     along, across = "yx" if turned else "xy"
     lines = {("response", along), ("sky", across), ("backgrounds", across)}
     assert {(line.setting, line.axis) for line in found.lines} == lines
-    scales, added = (
-        np.stack([one + np.zeros(turn(expected[0]).shape) for one in some]) for some in (found.scales, found.added)
-    )
-    common = (turn(expected) - added).sum(axis=0) / scales.sum(axis=0)
-    left = np.abs(scales * common + added - turn(expected)) / np.sqrt(turn(expected) + READNOISE2)
+    left = left_by(found, turn(expected))
     assert left.max() < 2.5
     assert np.sqrt(np.mean(left**2)) < 0.13
 
@@ -116,14 +120,8 @@ def test_kernels_are_fitted_again_after_levels_of_lines(seed):
 
     terms = zip((1, 1.12, 0.9), (1, 0.93, 1.06), (3.2, 3.8, 4.6), strict=True)
     expected = np.stack([20 + sky * lines + kept * traces(fwhm) for sky, kept, fwhm in terms])
-    rng = np.random.default_rng([seed, 5])
-    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
-    hit = rng.random(expected.shape) < 0.004
-    cube[hit] += rng.uniform(50, 3000, hit.sum())
-    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
-    scales, added = (np.stack([one + np.zeros(SHAPE) for one in some]) for some in (found.scales, found.added))
-    common = (expected - added).sum(axis=0) / scales.sum(axis=0)
-    left = np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)
+    found = measured(expected, [seed, 5])
+    left = left_by(found, expected)
     assert np.sqrt(np.mean(left**2)) < 0.15
     assert np.percentile(left, 99.9) < 0.9
 
@@ -148,14 +146,8 @@ def moving_families(kept=(1.0, 0.9, 1.1), shifts=(0.0, 0.5, -0.5)):
 def test_families_of_lines_that_move_are_not_hit(shifts):
     """A line that moves is brighter beside a line of the common image, and overlaps with lines of other factors."""
     expected = moving_families(shifts=shifts)
-    rng = np.random.default_rng(6)
-    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
-    hit = rng.random(expected.shape) < 0.004
-    cube[hit] += rng.uniform(50, 3000, hit.sum())
-    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
-    scales, added = (np.stack([one + np.zeros(SHAPE) for one in some]) for some in (found.scales, found.added))
-    common = (expected - added).sum(axis=0) / scales.sum(axis=0)
-    left = np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)
+    found = measured(expected, 6)
+    left = left_by(found, expected)
     assert np.mean(left > 4) < 1e-4
     # at the ends of tilted lines, too
     assert np.mean(left[:, :12] > 3) < 3e-3
@@ -171,11 +163,7 @@ def test_what_a_kernel_leaves_of_tilted_lines_is_described():
         20 + sum(peak * np.exp(-0.5 * ((y - place - shift - 0.015 * x) / 1.1) ** 2) for place, peak in lines)
         for shift in (0.0, 0.5, -0.5)
     ])  # fmt: skip
-    rng = np.random.default_rng(6)
-    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
-    hit = rng.random(expected.shape) < 0.008
-    cube[hit] += rng.uniform(50, 3000, hit.sum())
-    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+    found = measured(expected, 6, 0.008)
     scales, added = (np.stack([one + np.zeros(shape) for one in some]) for some in (found.scales, found.added))
     common = (expected - added).sum(axis=0) / scales.sum(axis=0)
     left = np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)

@@ -43,13 +43,13 @@ def without_hot(common, variance, noise, moved_by_pixels):
     return scene
 
 
-def change_by_kernel(scene, object_, noise, kernel, drift):
+def change_by_kernel(scene, noise, kernel, drift):
     """Change of a scene by seeing and by a shift of less than a pixel.
 
     Parameters
     ----------
-    scene, object_, noise : `~numpy.ndarray`
-        (ny, nx) the scene, the part of it that the seeing widens, and the variance of the scene.
+    scene, noise : `~numpy.ndarray`
+        (ny, nx) the scene and its variance.
     kernel : `~numpy.ndarray`
         (SIZE, SIZE) what the seeing and the shift add to one pixel of light.
     drift : `~numpy.ndarray`
@@ -64,22 +64,13 @@ def change_by_kernel(scene, object_, noise, kernel, drift):
     rest[SIZE // 2, SIZE // 2] -= kernel.sum()
     blur = own = np.float32(0)
     if rest.any():
-        blur = _convolved(scene, object_, rest.astype(np.float32))
+        blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
         own = _through(noise, rest)
     if drift.any():
         # where the mean shift has brought the scene
         more, of_drift = drift_of(scene + blur, noise, drift)
         blur, own = blur + more, own + of_drift
     return _without_noise(blur, own) if np.ndim(blur) else (blur, own)
-
-
-def _convolved(scene, object_, kernel):
-    """A scene after the odd part of a kernel, which shifts it, and its object after the even part, which widens it."""
-    if object_ is scene:
-        return ndimage.convolve(scene, kernel, mode="nearest")
-    turned = kernel[::-1, ::-1]
-    parts = (scene, (kernel - turned) / 2), (object_, (kernel + turned) / 2)
-    return sum(ndimage.convolve(image, part, mode="nearest") for image, part in parts if part.any())
 
 
 def change_by_step(scene, noise, blur, own, factor, step):

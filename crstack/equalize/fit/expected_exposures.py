@@ -1,7 +1,5 @@
 """The expected exposures while their differences are fitted: a common image, and what each adds to it."""
 
-from itertools import combinations
-
 import numpy as np
 
 from crstack.equalize.fit.beyond_edges import add_light_from_beyond
@@ -10,7 +8,6 @@ from crstack.equalize.fit.differences import Differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
 from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors, split_kernel
 from crstack.equalize.fit.line_hits import LineHits
-from crstack.equalize.fit.lines import straight_part
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.offsets import medians_around
 from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
@@ -91,8 +88,6 @@ class ExpectedExposures:
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
         self.drifts, self.drifting = np.zeros((n, 2, 2)), drifting
-        # axes of lines that the seeing does not widen
-        self.not_widened = () if of_part is None else of_part.not_widened
         # whether levels along rows and columns come before the surfaces
         self.lines_first = False
         self.known_steps, self.steps, self.start = steps, steps or ((0, 0),) * n, start
@@ -300,14 +295,13 @@ class ExpectedExposures:
 
     def change(self, common, variance):
         """The changes by shift and seeing, without noise."""
-        self.changes, self.blurs, self.noises, scene, object_ = [], [], [], common, None
+        self.changes, self.blurs, self.noises, scene = [], [], [], common
         noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
         moved_by_pixels = any(map(any, self.steps))
         if self.kernels.any() or moved_by_pixels:
             scene = without_hot(common, variance, noise, moved_by_pixels)
-            object_ = self.object_of(scene)
         for i, (factor, step) in enumerate(zip(np.float32(self.factors), self.steps, strict=True)):
-            blur, own = change_by_kernel(scene, object_, noise, self.kernels[i], self.drifts[i])
+            blur, own = change_by_kernel(scene, noise, self.kernels[i], self.drifts[i])
             change = blur
             if any(step):
                 change, own = change_by_step(scene, noise, blur, own, factor, step)
@@ -319,23 +313,6 @@ class ExpectedExposures:
             self.blurs.append(blur)
             self.changes.append(change)
             self.noises.append(own)
-
-    def objects(self, image):
-        """Parts (ny, nx) of an image that the seeing may widen, by the axes of the lines that it does not widen.
-
-        These lines are straight along an axis along which the exposures have added levels, as those of the sky have.
-        """
-        axes = sorted({line.axis for line in self.lines if line.setting == "backgrounds"})
-        straight = {axis: straight_part(image, axis) for axis in axes}
-        for number in range(len(axes) + 1):
-            for some in combinations(axes, number):
-                yield some, image - sum(straight[axis] for axis in some) if some else image
-
-    def object_of(self, image):
-        """The part (ny, nx) of an image that the seeing widens; the image itself if that is all of it."""
-        for axis in self.not_widened:
-            image = image - straight_part(image, axis)
-        return image
 
     def _left(self, i, common, change):
         """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""

@@ -164,15 +164,12 @@ class FittedKernels:
     drifts : `~numpy.ndarray`
         (N, 2, 2) change of the shift (dx, dy), in pixels for a step of 1 of the position (x, y); 0 where it is not
         needed.
-    gain : float
-        Decrease of chi squared in each half of the image, by the fit to the other half.
     """
 
     kernels: np.ndarray
     terms: KernelTerms | None
     errors: np.ndarray
     drifts: np.ndarray
-    gain: float
 
 
 def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share, start=None, positions=None):
@@ -225,7 +222,7 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
             errors += full.with_wide_seeing(terms, kernels)
         if start is not None:
             kernels[:, size // 2, size // 2] += start - 1
-    return FittedKernels(kernels, terms, errors, drifts, gain)
+    return FittedKernels(kernels, terms, errors, drifts)
 
 
 def _needed(full, ladder, n, terms):

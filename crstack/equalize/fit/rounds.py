@@ -108,15 +108,21 @@ def _fit_kernels(model, common, variance, structure, used, least_share):
     targets -= signal + around
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
-    some = targets, variances, structure.ravel()[place], folds
-    positions = positions_of(common.shape, rows, columns) if model.drifting else None
-    found = {}
-    for axes, image in model.objects(common):
-        seen = surroundings if not axes else _with_even_part(surroundings, _surroundings(image, rows, columns))
-        found[axes] = seen, _fitted(model, some, seen, least_share, positions)
-    # structures decide which lines the seeing does not widen
-    model.not_widened = max(found, key=lambda axes: found[axes][1].gain)
-    surroundings, fitted = found[model.not_widened]
+    # with few stars, the assumed residual would hide a difference of throughput of ten per cent
+    for part in SMALLER if len(place) <= FEW else SMALLER[:1]:
+        fitted = fit_kernels(
+            targets,
+            variances,
+            surroundings,
+            structure.ravel()[place],
+            folds,
+            model.ladder,
+            part * least_share,
+            None if model.start is None else model.factors,
+            positions_of(common.shape, rows, columns) if model.drifting else None,
+        )
+        if fitted.terms is not None:
+            break
     # with a mean change of 0, the common image is to first order the mean of the exposures
     kernels = _with_light(fitted.kernels - fitted.kernels.mean(axis=0), model.start)
     terms, drifts = fitted.terms, fitted.drifts - fitted.drifts.mean(axis=0)
@@ -125,20 +131,6 @@ def _fit_kernels(model, common, variance, structure, used, least_share):
         kernels, terms, drifts = np.zeros_like(kernels), None, np.zeros_like(drifts)
     model.kernels, model.terms, model.covariance, model.drifts = kernels, terms, fitted.errors, drifts
     model.factors = 1 + model.kernels.sum(axis=(1, 2))
-
-
-def _fitted(model, some, surroundings, least_share, positions):
-    """Kernels fitted to ``some`` pixels: their targets and variances (N, M), contrasts and halves (M,)."""
-    targets, variances, structure, folds = some
-    start = None if model.start is None else model.factors
-    # with few stars, the assumed residual would hide a difference of throughput of ten per cent
-    for part in SMALLER if len(folds) <= FEW else SMALLER[:1]:
-        fitted = fit_kernels(
-            targets, variances, surroundings, structure, folds, model.ladder, part * least_share, start, positions
-        )
-        if fitted.terms is not None:
-            break
-    return fitted
 
 
 def _local_levels(model, common, variance, structure, where):
@@ -156,13 +148,6 @@ def _surroundings(image, rows, columns):
     padded = np.pad(image, half, mode="edge")
     steps = range(-half, half + 1)
     return np.stack([padded[rows + half - dy, columns + half - dx] for dy in steps for dx in steps])
-
-
-def _with_even_part(surroundings, of_object):
-    """Surroundings (SIZE * SIZE, M) whose even part is that of an object: seeing widens the object alone."""
-    middle = len(surroundings) // 2
-    even = (of_object + of_object[::-1]) / 2 - of_object[middle]
-    return (surroundings - surroundings[::-1]) / 2 + even + surroundings[middle]
 
 
 def _with_light(kernels, start):
