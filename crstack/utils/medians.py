@@ -35,8 +35,8 @@ NETWORKS = {
 }
 #: largest number of arrays of which `of_rank` compares pairs, and pixels whose arrays fit into the caches
 MOST_COMPARED, PIXELS_AT_ONCE = 32, 1 << 14
-#: largest number of planes whose `median_of_values` is found by comparisons of planes
-FEW = 9
+#: largest number of planes whose `median_of_values` is found by comparisons of planes, if they are large
+FEW = 20
 #: lengths of the separable medians that `separable_median` knows
 RUNNING_SIZES = (3, 5, 7, 9)
 
@@ -62,10 +62,9 @@ def median_of_values(values, axis=None):
     values = np.asarray(values)
     if values.dtype not in (np.float32, np.float64) or not values.size:
         return np.median(values, axis=axis)
-    if axis == 0 and 1 < len(values) <= FEW < values.size:
+    if axis == 0 and 1 < len(values) <= FEW and values.size > len(values) ** 4:
         half = len(values) // 2
-        upper = of_rank(values, half)
-        return (upper if len(values) % 2 else (of_rank(values, half - 1) + upper) / 2) + 0
+        return (of_rank(values, half) if len(values) % 2 else _between_ranks(values, half)) + 0
     ordered = values.flatten() if axis is None else np.array(np.moveaxis(values, axis, -1), order="C")
     half = ordered.shape[-1] // 2
     ordered.partition(half)
@@ -132,29 +131,43 @@ def of_rank(cube, rank):
         return cube.min(axis=0)
     if n > MOST_COMPARED:
         return np.partition(cube, rank, axis=0)[rank]
-    planes = cube.reshape(n, -1)
+    # from the end to which the rank is closer
+    place, lowest = (rank, True) if 2 * rank < n else (n - 1 - rank, False)
+    return _by_parts(cube, lambda planes: _first_in_order(planes, place + 1, lowest)[place])
+
+
+def _between_ranks(cube, rank):
+    """Mean of the values of a rank and of the rank before, pixel by pixel, of N arrays of one shape."""
+
+    def mean_of(planes):
+        ordered = _first_in_order(planes, rank + 1)
+        return (ordered[rank - 1] + ordered[rank]) / 2
+
+    return _by_parts(cube, mean_of)
+
+
+def _by_parts(cube, function):
+    """A function of planes (N, m), which it may change, for all pixels of N arrays: its result has their shape."""
+    planes = cube.reshape(len(cube), -1)
     found = np.empty(planes.shape[1], cube.dtype)
     for first in range(0, len(found), PIXELS_AT_ONCE):
         part = slice(first, first + PIXELS_AT_ONCE)
-        found[part] = _selected(planes[:, part].copy(), rank)
+        found[part] = function(planes[:, part].copy())
     return found.reshape(cube.shape[1:])
 
 
-def _selected(planes, rank):
-    """Value of a rank of planes (N, M), which are partly sorted: from the end to which the rank is closer."""
-    n = len(planes)
+def _first_in_order(planes, number, lowest=True):
+    """Put the lowest values of each pixel of planes (N, M) first, in order, in place; or the highest ones."""
     spare = np.empty_like(planes[0])
-    ascending = 2 * rank < n
-    smaller, larger = (np.minimum, np.maximum) if ascending else (np.maximum, np.minimum)
-    last = rank if ascending else n - 1 - rank
-    for place in range(last + 1):
+    smaller, larger = (np.minimum, np.maximum) if lowest else (np.maximum, np.minimum)
+    for place in range(number):
         # the extreme of the planes that are left moves to this place
-        for k in range(place + 1, n):
+        for k in range(place + 1, len(planes)):
             smaller(planes[place], planes[k], out=spare)
-            if place < last:
+            if place < number - 1:
                 larger(planes[place], planes[k], out=planes[k])
             planes[place] = spare
-    return planes[last]
+    return planes[:number]
 
 
 def running_median(values, size, axis):

@@ -6,7 +6,9 @@ from scipy.special import ndtr
 
 from crstack.datasets.hits import make_hits
 from crstack.equalize import measure_differences
-from crstack.equalize.fit.pattern import describes_more, misfit_of_differences, pattern_of_sky
+from crstack.equalize.fit import pattern as pattern_module
+from crstack.equalize.fit.pattern import describes_more, medians_of_blocks, misfit_of_differences, pattern_of_sky
+from crstack.utils.threads import limited_threads
 
 SHAPE, SKY, READNOISE = (160, 200), 5000.0, 4.0
 AMPLITUDES = np.array([1.0, 1.3, 0.8])
@@ -134,3 +136,18 @@ def test_misfit(unlike):
     bad[:, 40:80] = True
     share = misfit_of_differences(found, cube, variance_of, bad) / misfit_of_differences(found, cube, variance_of)
     assert 0.7 < share < 0.8
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("shape", [(16, 20), (17, 23), (4, 5)])
+def test_blocks_of_four_pixels(shape, n_threads, monkeypatch):
+    monkeypatch.setattr(pattern_module, "PIXELS_IN_CACHE", 400)  # several bands
+    levels = np.random.default_rng(5).normal(100, 20, (3, *shape)).astype(np.float32)
+    # the last block ends at the edge
+    starts = [[*range(0, side - 4, 4), side - 4] for side in shape]
+    blocks = [[levels[:, y : y + 4, x : x + 4] for x in starts[1]] for y in starts[0]]
+    medians = [[np.median(one, axis=(1, 2)) for one in row] for row in blocks]
+    quarters = np.block([[one.reshape(3, 2, 2, 2, 2).mean(axis=(2, 4)) for one in row] for row in blocks])
+    with limited_threads(n_threads):
+        np.testing.assert_array_equal(medians_of_blocks(levels), np.moveaxis(medians, 2, 0))
+        np.testing.assert_allclose(pattern_module._quarters_of_blocks(levels), quarters, rtol=1e-6)

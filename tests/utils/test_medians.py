@@ -79,11 +79,20 @@ def test_median_of_values_along_an_axis_is_that_of_numpy(n, axis):
     check_median(values[:, ::2, ::-3], axis)
 
 
+@pytest.mark.parametrize("n", [2, 3, 4, 9, 10, FEW - 1, FEW, FEW + 1])
+def test_median_of_a_few_large_planes(n):
+    # large enough for comparisons of planes, and not a whole number of parts
+    values = np.random.default_rng(n).normal(100, 30, (n, 9, PIXELS_AT_ONCE // 8 + 1)).astype(np.float32)
+    check_median(values, 0)
+    check_median(np.round(values, -1), 0)  # equal values
+
+
 @pytest.mark.parametrize("axis", [None, 0, 1])
 @pytest.mark.parametrize("place", [0, 1, -1])
-@pytest.mark.parametrize("n", [2, 3, 4, 7, FEW + 1])
-def test_median_is_nan_where_a_value_is_nan(n, place, axis):
-    values = np.random.default_rng(n).normal(100, 30, (n, 40)).astype(np.float32)
+@pytest.mark.parametrize("n", [2, 3, 4, 7, FEW, FEW + 1])
+@pytest.mark.parametrize("size", [40, FEW**3 + 1])
+def test_median_is_nan_where_a_value_is_nan(size, n, place, axis):
+    values = np.random.default_rng(n).normal(100, 30, (n, size)).astype(np.float32)
     values[place, 3] = np.nan
     values[0, 5] = np.inf
     check_median(values, axis)

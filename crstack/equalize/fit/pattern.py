@@ -10,6 +10,7 @@ from crstack.equalize.fit.surfaces import VARIANCE_OF_MEDIAN, Mesh
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import by_rows, dilate
+from crstack.utils.threads import PIXELS_IN_CACHE, map_threads, row_bands
 
 __all__ = ["BLOCK", "PatternOfSky", "describes_more", "medians_of_blocks", "misfit_of_differences", "pattern_of_sky"]
 
@@ -196,29 +197,44 @@ class _Blocks:
 
 def medians_of_blocks(levels):
     """Medians (N, rows, columns) of the blocks of exposures (N, ny, nx)."""
-    found = [median_of_values(_flat(rows), axis=-1) for rows in _rows_of_blocks(levels)]
-    return np.stack(found, axis=1).astype(float)
+
+    def work(planes):
+        return median_of_values(planes.reshape(BLOCK**2, *planes.shape[2:]), axis=0)
+
+    return np.concatenate(_of_blocks(work, levels), axis=1).astype(float)
 
 
 def _quarters_of_blocks(levels):
     """Means (N, 2 rows, 2 columns) of the quarters of the blocks."""
-    half, found = BLOCK // 2, []
-    for rows in _rows_of_blocks(levels):
-        quarters = rows.reshape(*rows.shape[:2], 2, half, 2, half).mean(axis=(3, 5))
-        found.append(quarters.transpose(0, 2, 1, 3).reshape(len(rows), 2, -1))
-    return np.concatenate(found, axis=1).astype(np.float32)
+    half = BLOCK // 2
+
+    def work(planes):
+        sums = planes.reshape(2, half, 2, half, *planes.shape[2:]).sum(axis=1).sum(axis=2)
+        means = sums.transpose(2, 3, 0, 4, 1) / np.float32(half**2)
+        return means.reshape(len(means), 2 * means.shape[1], -1)
+
+    return np.concatenate(_of_blocks(work, levels), axis=1).astype(np.float32)
 
 
-def _rows_of_blocks(levels):
-    """Each row of blocks (N, columns, BLOCK, BLOCK) of exposures (N, ny, nx)."""
+def _of_blocks(function, levels):
+    """A function of the pixels (BLOCK, BLOCK, N, rows, columns) of some rows of blocks, for all rows, in threads."""
     down, across = (_starts(side) for side in levels.shape[1:])
-    columns = across[:, None] + np.arange(BLOCK)
-    for first in down:
-        yield np.asarray(levels[:, first : first + BLOCK])[:, :, columns].transpose(0, 2, 1, 3)
+
+    def work(some):
+        first = down[some]
+        part = np.asarray(levels[:, first[0] : first[-1] + BLOCK])
+        part = _without_overlap(_without_overlap(part, len(first), 1), len(across), 2)
+        return function(part.reshape(len(part), len(first), BLOCK, len(across), BLOCK).transpose(2, 4, 0, 1, 3))
+
+    return map_threads(work, row_bands(len(down), BLOCK * len(levels) * levels.shape[2], PIXELS_IN_CACHE))
 
 
-def _flat(blocks):
-    return blocks.reshape(*blocks.shape[:-2], -1)
+def _without_overlap(values, number, axis):
+    """Values along an axis, with those of the last block after those of the others, which it may overlap."""
+    if values.shape[axis] == number * BLOCK:
+        return values
+    blocks = np.arange((number - 1) * BLOCK), np.arange(values.shape[axis] - BLOCK, values.shape[axis])
+    return values.take(np.concatenate(blocks), axis)
 
 
 def _sources(fine):
