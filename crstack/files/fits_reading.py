@@ -21,7 +21,7 @@ from crstack.files.headers import inherited_header
 from crstack.files.units import unit_of_header
 from crstack.files.whole import remember_exposure
 from crstack.utils.memory import empty_image, in_files, relax
-from crstack.utils.threads import row_bands
+from crstack.utils.threads import map_threads, row_bands
 from crstack.utils.warn import warn_user
 
 __all__ = [
@@ -240,7 +240,16 @@ def image_of(hdu):
     data = hdu.data
     if data.dtype.kind == "c":
         raise ValueError("the image is complex")
-    return data.reshape(data.shape[-2:]).astype(data.dtype.newbyteorder("="), copy=False)
+    data = data.reshape(data.shape[-2:])
+    if data.dtype.isnative:
+        return data
+    image = np.empty(data.shape, data.dtype.newbyteorder("="))
+
+    def work(rows):
+        image[rows] = data[rows]
+
+    map_threads(work, row_bands(*data.shape))
+    return image
 
 
 def image_in_parts(hdu):

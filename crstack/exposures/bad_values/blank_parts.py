@@ -16,6 +16,7 @@ from crstack.exposures.bad_values.saturation import (
 )
 from crstack.exposures.digits import digit_of, side_of_blocks, with_lines
 from crstack.exposures.sanity import BLOCK, blank_part
+from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
 __all__ = ["without_blank_parts"]
@@ -24,7 +25,7 @@ __all__ = ["without_blank_parts"]
 def without_blank_parts(exposures, read):
     """Mark blocks of one value as bad, and saturated values."""
     side = BLOCK if read is None else side_of_blocks(digit_of(read.first), least_noise(exposures), read.first.size)
-    blank = [None if side is None else blank_part(plane, side) for plane in exposures.data]
+    blank = map_threads(lambda plane: None if side is None else blank_part(plane, side), exposures.data)
     raw = None if side is None or read is None else blank_part(read.first, side)
     if raw is not None and (raw & read.same).any():
         # an image of the bias was subtracted from the values

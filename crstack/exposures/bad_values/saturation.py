@@ -134,32 +134,42 @@ def find_plateau(image, mask=None, limit=None, electrons=None):
     their photon noise. Calibrated exposures have no such plateau. Their saturation must be given, or stated in the
     header.
     """
-    with np.errstate(invalid="ignore"):
-        valid = np.abs(image) < np.inf
-    if mask is not None:
-        valid &= ~mask
-    if not valid.any():
+    invalid = _invalid(image, mask)
+    if invalid is not None and invalid.all():
         return None
-    highest = float(image.max() if valid.all() else image[valid].max())
-    middle, scatter = _middle_and_scatter(image, ~valid)
+    highest = float(image.max() if invalid is None else image[~invalid].max())
+    middle, scatter = _middle_and_scatter(image, invalid)
     candidates = [(highest, "")] if limit is None else [limit, (highest, "")]
     for level, source in candidates:
         if level > highest or not level - middle > HEIGHT * scatter > 0:
             continue
-        at_level = valid & (image >= level)
+        at_level = _valid(image >= level, invalid)
         count = int(np.count_nonzero(at_level))
         if count >= LEAST_PIXELS and _largest_feature(at_level) >= LEAST_PIXELS:
             words = CONVERTER_WORDS if level in CONVERTER else HIGHEST_WORDS
             words = f"{source} of the header" if source else words
-            return Plateau(level, count, words, _clipped(image, valid, highest))
+            return Plateau(level, count, words, _clipped(_valid(image == highest, invalid)))
     if electrons is None or not highest - middle > HEIGHT * scatter > 0:
         return None
-    return _flat_top(image, valid, middle, max(BRIGHT * (highest - middle), HEIGHT * scatter), electrons)
+    return _flat_top(image, invalid, middle, max(BRIGHT * (highest - middle), HEIGHT * scatter), electrons)
 
 
-def _clipped(image, valid, highest):
+def _invalid(image, mask):
+    """Pixels (ny, nx) that are masked or hold no number; None if there are none."""
+    with np.errstate(invalid="ignore"):
+        lowest, highest = image.min(), image.max()
+    if np.isfinite(lowest) and np.isfinite(highest):
+        return mask if mask is not None and mask.any() else None
+    return ~np.isfinite(image) if mask is None else ~np.isfinite(image) | mask
+
+
+def _valid(where, invalid):
+    """Pixels of ``where`` that are not invalid."""
+    return where if invalid is None else where & ~invalid
+
+
+def _clipped(at_top):
     """Rows and columns of the pixels at the highest value if four or more of them are connected; () if not."""
-    at_top = valid & (image == highest)
     return np.nonzero(at_top) if _largest_feature(at_top) >= LEAST_PIXELS else ()
 
 
@@ -217,12 +227,12 @@ def _middle_and_scatter(image, bad=None):
     return middle, SIGMA_PER_MAD * float(median_of_values(np.abs(some - middle)))
 
 
-def _flat_top(image, valid, middle, height, electrons):
+def _flat_top(image, invalid, middle, height, electrons):
     """Plateau of connected pixels so far above the median whose values pile up within their photon noise, or None.
 
     Only the photons above the median count, because the bias may be anything below it.
     """
-    where = valid & (image > middle + max(height, LEAST_ELECTRONS / electrons))
+    where = _valid(image > middle + max(height, LEAST_ELECTRONS / electrons), invalid)
     values = image[where].astype(np.float64)
     if len(values) < LEAST_PILE:
         return None
@@ -241,7 +251,7 @@ def _flat_top(image, valid, middle, height, electrons):
     level = _rounded_down(float(group[0] - BELOW * photons[first]))
     spread, photon = float(np.std(group)), float(photons[first])
     words = f"{len(group)} of them scatter by {spread:.2g}, where photons alone give {photon:.3g}"
-    return Plateau(level, int(np.count_nonzero(valid & (image >= level))), words)
+    return Plateau(level, int(np.count_nonzero(_valid(image >= level, invalid))), words)
 
 
 def limit_with_noise(image, limit, readnoise, electrons):

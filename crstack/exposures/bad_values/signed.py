@@ -5,6 +5,7 @@ import numpy as np
 from crstack.exposures.digits import digit_of
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
 __all__ = ["warn_of_signed_integers"]
@@ -60,16 +61,17 @@ def warn_of_signed_integers(exposures, first):
     digit = digit_of(first)
     if digit is None or not np.isfinite(bias):
         return False
-    shifted, jumping = [], []
-    for i, name in enumerate(exposures.names):
+
+    def fault_of(i):
         bad = exposures.bad_of(i)
         values = exposures.data[i][::step].astype(np.float64)
         values[~np.isfinite(values) if bad is None else bad[::step]] = np.nan
         by_scatter = digit == 1 and exposures.variances[i] is None
-        if _has_lost_zero(values, bias, exposures.noise_of(i) if by_scatter else None):
-            shifted.append(name)
-        elif _jumps(values + bias):
-            jumping.append(name)
+        lost = _has_lost_zero(values, bias, exposures.noise_of(i) if by_scatter else None)
+        return lost, not lost and _jumps(values + bias)
+
+    faults = map_threads(fault_of, range(len(exposures)))
+    shifted, jumping = ([name for name, one in zip(exposures.names, faults, strict=True) if one[k]] for k in (0, 1))
     if shifted:
         level = np.nanmedian(exposures.data[exposures.names.index(shifted[0])][::step])
         warn_user(
@@ -88,19 +90,20 @@ def warn_of_signed_integers(exposures, first):
 
 def _has_lost_zero(values, bias, noise):
     """Whether all values (rows, nx), bias subtracted, lie too low by 32768; with ``noise``, also by their scatter."""
-    valid = np.isfinite(values)
-    if not valid.any() or np.nanmin(values) + bias < -ZERO or np.nanmax(values) + bias >= ZERO:
+    valid = values[np.isfinite(values)]
+    if not valid.size or valid.min() + bias < -ZERO or valid.max() + bias >= ZERO:
         return False
-    level = float(median_of_values(values[valid]))
-    if np.mean(values[valid] + bias < FAR_BELOW) > MOST:
+    level = float(median_of_values(valid))
+    if np.mean(valid + bias < FAR_BELOW) > MOST:
         return level < FAR_BELOW
     # a level near 0 with the scatter of a high one
     if noise is None or level > np.sqrt(ZERO):
         return False
     steps = np.abs(np.diff(values, axis=1))
-    if not np.isfinite(steps).any():
+    steps = steps[np.isfinite(steps)]
+    if not steps.size:
         return False
-    variance = (SIGMA_PER_MAD * float(np.nanmedian(steps))) ** 2 / 2
+    variance = (SIGMA_PER_MAD * float(median_of_values(steps))) ** 2 / 2
     own, expected = (float(median_of_values(noise.variance(np.float32(one)))) for one in (level, level + ZERO))
     return own * CLEAR < variance and expected / AGREES < variance < expected * AGREES
 
