@@ -10,8 +10,8 @@ from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["LevelCube", "PlanesInOrder", "by_parts", "in_order", "joined", "means_of", "taken"]
 
-#: pixels of the rows from which single pixels are taken at a time
-PIXELS_PER_BAND = 1 << 20
+#: pixels of the rows from which single pixels are taken, or whose bad values are filled, at a time
+PIXELS_PER_BAND = 1 << 18
 
 
 class PlanesInOrder:
@@ -137,7 +137,7 @@ def means_of(cube):
 
 
 def taken(function, places, shape):
-    """Values of single pixels, which are read a few rows at a time.
+    """Values of single pixels, which are read a few rows at a time, in threads.
 
     Parameters
     ----------
@@ -155,9 +155,5 @@ def taken(function, places, shape):
     """
     ends = [rows.stop * shape[1] for rows in row_bands(*shape, PIXELS_PER_BAND)]
     cuts = [0, *places.searchsorted(ends)]
-    parts = []
-    for first, last in pairwise(cuts):
-        if first < last or not parts:
-            parts.append(function(np.unravel_index(places[first:last], shape)))
-            relax()
-    return np.concatenate(parts, axis=-1)
+    parts = [slice(first, last) for first, last in pairwise(cuts) if first < last] or [slice(0)]
+    return np.concatenate(map_threads(lambda part: function(np.unravel_index(places[part], shape)), parts), axis=-1)

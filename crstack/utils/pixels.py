@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.utils.memory import empty_image
-from crstack.utils.threads import map_threads, row_bands, wide_bands
+from crstack.utils.threads import PIXELS_IN_CACHE, map_threads, row_bands, wide_bands
 
 __all__ = [
     "EIGHT_CONNECTED",
@@ -139,19 +139,18 @@ def some_true(mask: np.ndarray, which: np.ndarray) -> np.ndarray:
     places : `~numpy.ndarray` of int
         (n,) places in the flattened image: ``np.flatnonzero(mask)[which]``.
     """
-    until = np.cumsum(np.count_nonzero(mask, axis=1))
-    rows = until.searchsorted(which, side="right")
+    bands = row_bands(mask.shape[0], mask.shape[1], PIXELS_IN_CACHE)
+    until = np.cumsum([np.count_nonzero(mask[rows]) for rows in bands])
+    cuts = [0, *which.searchsorted(until)]
     places = np.empty(len(which), dtype=np.intp)
-    for row, first, last in zip(*_runs(rows), strict=True):
-        columns = np.flatnonzero(mask[row])
-        places[first:last] = row * mask.shape[1] + columns[which[first:last] - until[row] + len(columns)]
+
+    def work(k: int) -> None:
+        some, start = slice(cuts[k], cuts[k + 1]), 0 if k == 0 else until[k - 1]
+        here = np.flatnonzero(mask[bands[k]])
+        places[some] = bands[k].start * mask.shape[1] + here[which[some] - start]
+
+    map_threads(work, [k for k in range(len(bands)) if cuts[k] < cuts[k + 1]])
     return places
-
-
-def _runs(values):
-    """Different values of an ascending array, and the start and the stop of each."""
-    different, first, number = np.unique(values, return_index=True, return_counts=True)
-    return different.tolist(), first.tolist(), (first + number).tolist()
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:

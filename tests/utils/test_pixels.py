@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from crstack.utils.pixels import contrast_of, dilate, highest_around
+from crstack.utils import pixels
+from crstack.utils.pixels import contrast_of, dilate, highest_around, some_true
 from crstack.utils.threads import limited_threads
 
 SHAPES = [(1, 1), (1, 6), (7, 1), (2, 2), (3, 4), (40, 31), (300, 700)]
@@ -22,3 +23,15 @@ def test_squares_around_each_pixel(shape, radius, n_threads):
         assert_array_equal(contrast_of(image), ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3))
         assert_array_equal(dilate(mask, radius), ndimage.maximum_filter(mask, size, mode="constant"))
     assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("step", [1, 3, 400])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_some_of_the_true_pixels(n_threads, step, monkeypatch):
+    monkeypatch.setattr(pixels, "PIXELS_IN_CACHE", 40)
+    mask = np.random.default_rng(1).random((17, 20)) > 0.6
+    mask[4:9] = False  # bands without any
+    every = np.flatnonzero(mask)
+    with limited_threads(n_threads):
+        assert_array_equal(some_true(mask, np.arange(0, len(every), step)), every[::step])
+        assert some_true(mask & False, np.arange(0)).size == 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crstack.utils.medians import median_of_values
+from crstack.utils.threads import map_threads
 
 __all__ = [
     "DERIVATIVE",
@@ -35,6 +36,8 @@ DERIVATIVE = (2 / 3, -1 / 12)
 ROUNDS, HUBER = 3, 2.0
 #: residual of the kernel in the first round, as a share of the contrast squared
 FIRST_SHARE = 0.3**2
+#: quantile of the contrast above which pixels measure the residual of the kernel
+OF_CONTRAST = 0.8
 #: a value this number of standard deviations too high is hit and has no weight. The standard deviation includes this
 #: share of the contrast or more
 HIT, SHARE_OF_HIT = 4.0, 0.05
@@ -270,17 +273,22 @@ class _Normal:
     def __init__(self, targets, variances, surroundings, structure, folds, least_share, positions=None):
         drifts = _drift_rows(surroundings, positions)
         design = np.concatenate([surroundings, drifts, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
-        self.matrices, self.vectors = [], []
         self.n_drifts = len(drifts)
         size = int(np.sqrt(len(surroundings)))
         rows = self._rows(KernelTerms(REACHES[-1]).basis(size), positions is not None)
         halves = [(one, design[:, one]) for one in (folds, ~folds)]
-        for target, variance in zip(targets, variances, strict=True):
-            weight = _robust_weights(target, variance, design, rows, structure, least_share)
+        square = structure.astype(np.float64) ** 2
+        contrast = square, square > np.quantile(square, OF_CONTRAST)
+
+        def sums_of(target, variance):
+            weight = _robust_weights(target, variance, design, rows, contrast, least_share)
             known = np.where(np.isfinite(target), target, 0)
             sides = [half * weight[one] for one, half in halves]
-            self.matrices.append([side @ half.T for side, (_, half) in zip(sides, halves, strict=True)])
-            self.vectors.append([side @ known[one] for side, (one, _) in zip(sides, halves, strict=True)])
+            matrices = [side @ half.T for side, (_, half) in zip(sides, halves, strict=True)]
+            return matrices, [side @ known[one] for side, (one, _) in zip(sides, halves, strict=True)]
+
+        pairs = map_threads(lambda one: sums_of(*one), zip(targets, variances, strict=True))
+        self.matrices, self.vectors = zip(*pairs, strict=True)
 
     def _rows(self, basis, drifting=False):
         """Values of the design that each coefficient multiplies, and inverse variances of the prior."""
@@ -342,18 +350,21 @@ def _farthest(basis):
     return np.sqrt(np.where(basis != 0, dx**2 + dy**2, 1).max(axis=(1, 2), initial=1))
 
 
-def _robust_weights(target, variance, design, rows_and_prior, structure, least_share):
-    """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel."""
+def _robust_weights(target, variance, design, rows_and_prior, contrast, least_share):
+    """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel.
+
+    ``contrast`` is its square in each pixel, and the pixels where it is highest.
+    """
     known = np.isfinite(target)
     value = np.where(known, target, 0.0)
     rows, prior = rows_and_prior
     residual = value
     weight = np.zeros(len(value))
-    square = structure.astype(np.float64) ** 2
+    square, highest = contrast
     left = FIRST_SHARE
     for number in range(ROUNDS):
         if number:
-            left = max(min(_structure_share(residual, variance, square, known), left), least_share**2)
+            left = max(min(_structure_share(residual, variance, square, known & highest), left), least_share**2)
         sigma = np.sqrt(variance + left * square)
         z = residual / sigma
         # a residual in the core of a star is not a hit
@@ -365,9 +376,8 @@ def _robust_weights(target, variance, design, rows_and_prior, structure, least_s
     return weight
 
 
-def _structure_share(residual, variance, square, known):
-    """Residual variance over the square of the contrast, in the pixels of highest contrast."""
-    some = known & (square > np.quantile(square, 0.8))
+def _structure_share(residual, variance, square, some):
+    """Residual variance over the square of the contrast, in some pixels."""
     if not some.any():
         return 0.0
     over = residual[some] ** 2 / 0.455 - variance[some]
