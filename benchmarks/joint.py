@@ -33,6 +33,8 @@ MEASURED = {
     "fluxes 0.85/1/1.12": {"flux_method": "slope"},
 }
 SCENES = ("ifu", "imaging", "slit")
+#: exposures, and part of their values that is hit, of stacks in which some pixels are hit in all exposures
+EVERYWHERE = ((2, 0.02), (3, 0.06))
 #: values of a bin of probability that are shown: a standard error of 0.05
 FEWEST = 100
 #: exposures, read noise and signal (electrons) of stacks without hits; each is as many values
@@ -127,19 +129,20 @@ def null_table(values=6_000_000):
     return Table(rows=rows, names=("N", "read noise", "signal", "1e-3", "1e-4", "1e-5"))
 
 
-def everywhere_table(shape, seeds, hit_rate=0.06):
-    """Pixels hit by over 5 standard deviations in all three exposures, and pixels flagged in all three."""
+def everywhere_table(shape, seeds):
+    """Pixels hit by over 5 standard deviations in all exposures, and pixels flagged in all of them."""
     rows = []
-    for scene in SCENES:
-        counts = np.zeros(4, int)
+    for (n, hit_rate), scene in itertools.product(EVERYWHERE, SCENES):
+        counts, settings = np.zeros(4, int), {"n_exposures": n, "hit_rate": hit_rate}
         for seed in seeds:
-            simulated = make_stack(scene, shape=shape, gain=1 * u.electron / u.adu, hit_rate=hit_rate, seed=seed)
+            simulated = make_stack(scene, shape=shape, gain=1 * u.electron / u.adu, seed=seed, **settings)
             stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
             found = stack.detect(method=JointPosterior()).crmasks.all(axis=0)
             strong, touched = (simulated.hit_mask(sigma).all(axis=0) for sigma in (5, 0.5))
             counts += [strong.sum(), (strong & found).sum(), found.sum(), (found & ~touched).sum()]
-        rows.append((scene, *counts))
-    return Table(rows=rows, names=("scene", "hit in all", "of these found", "flagged in all", "of these false"))
+        rows.append((scene, n, f"{100 * hit_rate:.0f}", *counts))
+    names = ("scene", "N", "hits %", "hit in all", "of these found", "flagged in all", "of these false")
+    return Table(rows=rows, names=names)
 
 
 def main():

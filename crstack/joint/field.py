@@ -73,6 +73,23 @@ class Field:
 
         map_threads(work, range(n))
 
+    def add_hits(self, which, probability, charge):
+        """Add hits of all exposures at some candidates, for the classes of the values beside them.
+
+        Parameters
+        ----------
+        which : `~numpy.ndarray` of int
+            (K,) numbers of the candidates.
+        probability : `~numpy.ndarray`
+            (K,) that they are hit in every exposure.
+        charge : `~numpy.ndarray`
+            (N, K), if hit, in units of the noise.
+        """
+        self._hits[:, which], self._charge[:, which] = probability, probability * charge
+        place = self._place(tuple(index[which] for index in self._where))
+        for step in self._steps(0):
+            self._beside[:, place + step] = True
+
     def _place(self, where):
         return (where[0] + 1) * self._width + where[1] + 1
 

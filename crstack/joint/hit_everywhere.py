@@ -1,5 +1,7 @@
 """Pixels that are hit in every exposure: their signal is estimated from their neighbours."""
 
+import functools
+
 import numpy as np
 
 from crstack.joint.candidates import clean_signal
@@ -19,15 +21,23 @@ STEPS = np.arange(-3.0, 3.01, 0.5, dtype=np.float32)
 FEWEST_AS_HIGH = 1.0
 #: pixels in which the frequency is counted
 PIXELS_TO_COUNT = 300_000
+#: most rounds; where tracks cross, each round finds the pixels beside those found before
+ROUNDS = 8
+#: least probability of pixels whose neighbours are examined again
+SURE = 0.8
 
 
 def hit_everywhere(counts, excess, candidates, field, population):
     """Probability that pixels are hit in every exposure.
 
-    If all values are high, the pixel may be a star. The expected signal is the median of the neighbours. If at least
+    If all values are high, the pixel may be a star. The expected signal is that of the lower neighbours. If at least
     one exposure is clean, the image itself rises to the lowest value. The frequency of such rises is measured in the
     stack. The rate at which all exposures are hit is the product of their rates. It is high only if each exposure has
     hits beside the pixel.
+
+    Where two wide tracks cross, the neighbours of a pixel may be hit in every exposure too. Pixels at the edge of the
+    crossing are found first. In the next round they have the signal of their neighbours, and their charges are hits
+    beside the other pixels.
 
     Parameters
     ----------
@@ -38,7 +48,7 @@ def hit_everywhere(counts, excess, candidates, field, population):
     candidates : Candidates
         The examined pixels.
     field : Field
-        The results so far.
+        The results so far. The hits that are found are added to those beside which others are more frequent.
     population : Population
         As fitted.
 
@@ -49,29 +59,58 @@ def hit_everywhere(counts, excess, candidates, field, population):
     probability : `~numpy.ndarray`
         Their probability to be hit in every exposure.
     """
+    beside, classes = _beside_hits(candidates, field)
+    if not len(beside):
+        return beside, np.empty(0, np.float32)
+    signal = clean_signal(counts, candidates, field.chance)
+    variance = _variance(counts, signal, excess)
+    every = np.arange(0, signal.size, max(signal.size // PIXELS_TO_COUNT, 1))
+    # of the first round, in which no pixel has the signal of its neighbours
+    heights = functools.cache(lambda: taken(lambda where: _heights(signal, variance, where)[2], every, signal.shape))
+    chance = np.zeros(len(candidates), np.float32)
+    for _ in range(ROUNDS):
+        expected, usual, height = _heights(signal, variance, tuple(index[beside] for index in candidates.where))
+        high = height > LEAST_EXCESS
+        which, expected = beside[high], expected[high]
+        if not len(which):
+            break
+        some = candidates.some(which)
+        found = _chance(some, classes[:, high], expected, usual[high], height[high], heights(), population)
+        new = (found > SURE) & (chance[which] <= SURE)
+        chance[which] = np.maximum(chance[which], found)
+        if not new.any():
+            break
+        which, some = which[new], candidates.some(which[new])
+        replaced = np.minimum(np.maximum(expected[new], _between(signal, some.where)), some.lowest)
+        signal[some.where] = replaced
+        field.add_hits(which, found[new], _charges(some, replaced))
+        beside, classes = _beside_hits(candidates, field)
+    which = np.flatnonzero(chance)
+    return which, chance[which]
+
+
+def _beside_hits(candidates, field):
+    """Candidates with hits beside them in every exposure, whose values are all known; and their classes (N, K)."""
     classes = field.classes_at(candidates.where)
     beside = (charges_kind(classes) > 0).all(axis=0)
     if candidates.unknown is not None:
         beside &= ~candidates.unknown.any(axis=0)
     beside = np.flatnonzero(beside)
-    if not len(beside):
-        return beside, np.empty(0, np.float32)
-    signal = clean_signal(counts, candidates, field.chance)
-    variance = _variance(counts, signal, excess)
-    expected, usual, height = _heights(signal, variance, tuple(index[beside] for index in candidates.where))
-    high = height > LEAST_EXCESS
-    which = beside[high]
-    if not len(which):
-        return which, np.empty(0, np.float32)
-    some, classes, width = candidates.some(which), classes[:, which], usual[high]
-    log_all = _log_all_hit(some, classes, expected[high], width, population)
+    return beside, classes[:, beside]
+
+
+def _chance(some, classes, expected, usual, height, heights, population):
+    """Probability of some candidates to be hit in every exposure; ``heights`` are those of any pixels."""
+    log_all = _log_all_hit(some, classes, expected, usual, population)
     # otherwise the lowest value is clean, and the image itself rises as steeply
-    every = np.arange(0, signal.size, max(signal.size // PIXELS_TO_COUNT, 1))
-    anywhere = taken(lambda where: _heights(signal, variance, where)[2], every, signal.shape)
-    frequency = _frequency_above(anywhere, height[high])
-    log_other = np.log(frequency / width) + _log_others_hit(some, classes, population)
+    log_other = np.log(_frequency_above(heights, height) / usual) + _log_others_hit(some, classes, population)
     odds = np.clip(log_all - log_other, -80, 80)
-    return which, (1 / (1 + np.exp(-odds))).astype(np.float32)
+    return (1 / (1 + np.exp(-odds))).astype(np.float32)
+
+
+def _charges(some, signal):
+    """Charges (N, M) above a signal, in units of the noise."""
+    return np.maximum(some.values - some.scales * signal - some.shifts, 0) / some.sigma(signal)
 
 
 def _variance(counts, signal, excess):
@@ -85,20 +124,34 @@ def _variance(counts, signal, excess):
     return variance
 
 
+def _around(shape, where):
+    """Rows and columns one before, at and one after some places, by step; at an edge, those of the place itself."""
+    return (
+        {step: np.clip(place + step, 0, side - 1) for step in (-1, 0, 1)}
+        for place, side in zip(where, shape, strict=True)
+    )
+
+
 def _heights(signal, variance, where):
     """Signal expected from the neighbours, its usual deviation, and the excess of the image in units of it.
 
     Several of the neighbours may be hit in every exposure too, so that only the lower half of them is used.
     """
     steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
-    rows, columns = (
-        {step: np.clip(place + step, 0, side - 1) for step in (-1, 0, 1)}
-        for place, side in zip(where, signal.shape, strict=True)
-    )
+    rows, columns = _around(signal.shape, where)
     around = np.sort([signal[rows[dy], columns[dx]] for dy, dx in steps], axis=0)
     expected = around[2]
     usual = np.sqrt(variance[where] + (around[3] - around[0]) ** 2)
     return expected, usual, (signal[where] - expected) / usual
+
+
+def _between(signal, where):
+    """Highest signal that two opposite neighbours reach; on a trace these are the neighbours along it."""
+    rows, columns = _around(signal.shape, where)
+    pairs = [(0, 1), (1, 0), (1, 1), (1, -1)]
+    return np.max(
+        [np.minimum(signal[rows[dy], columns[dx]], signal[rows[-dy], columns[-dx]]) for dy, dx in pairs], axis=0
+    )
 
 
 def _frequency_above(height, at):

@@ -296,10 +296,10 @@ def test_pixels_that_may_be_hit_in_every_exposure(monkeypatch):
     candidates = replace(
         two_values([[400, 400, 100, 400]] * 2), where=where, unknown=np.array([[False, True, False, False]] * 2)
     )
-    monkeypatch.setattr(hit_everywhere, "clean_signal", lambda *_: signal)
+    monkeypatch.setattr(hit_everywhere, "clean_signal", lambda *_: signal.copy())
     monkeypatch.setattr(hit_everywhere, "_log_all_hit", lambda *_: -6.0)
     monkeypatch.setattr(hit_everywhere, "_log_others_hit", lambda *_: -3.0)
-    field = SimpleNamespace(classes_at=lambda where: classes, chance=None, probability=None)
+    field = SimpleNamespace(classes_at=lambda where: classes, chance=None, add_hits=lambda *_: None)
     counts = Counts(np.stack([signal] * 2), np.float32(25))
     which, chance = hit_everywhere.hit_everywhere(counts, np.zeros_like(signal), candidates, field, None)
     # neither beside a hit in one exposure only, nor with a bad value, nor flat
