@@ -27,7 +27,7 @@ ROUNDS = 8
 SURE = 0.8
 
 
-def hit_everywhere(counts, excess, candidates, field, population):
+def hit_everywhere(counts, candidates, field, population):
     """Probability that pixels are hit in every exposure.
 
     If all values are high, the pixel may be a star. The expected signal is that of the lower neighbours. If at least
@@ -43,8 +43,6 @@ def hit_everywhere(counts, excess, candidates, field, population):
     ----------
     counts : Counts
         The stack.
-    excess : `~numpy.ndarray`
-        (ny, nx) variance beyond photons and read noise.
     candidates : Candidates
         The examined pixels.
     field : Field
@@ -63,7 +61,7 @@ def hit_everywhere(counts, excess, candidates, field, population):
     if not len(beside):
         return beside, np.empty(0, np.float32)
     signal = clean_signal(counts, candidates, field.chance)
-    variance = _variance(counts, signal, excess)
+    variance = _variance(counts, signal)
     every = np.arange(0, signal.size, max(signal.size // PIXELS_TO_COUNT, 1))
     # of the first round, in which no pixel has the signal of its neighbours
     heights = functools.cache(lambda: taken(lambda where: _heights(signal, variance, where)[2], every, signal.shape))
@@ -113,12 +111,15 @@ def _charges(some, signal):
     return np.maximum(some.values - some.scales * signal - some.shifts, 0) / some.sigma(signal)
 
 
-def _variance(counts, signal, excess):
-    """Variance (ny, nx) of one exposure at a signal."""
+def _variance(counts, signal):
+    """Variance (ny, nx) of one exposure at a signal, by photons and read noise.
+
+    The excess variance of the place has no part: it is large where two of three exposures are hit.
+    """
     variance = empty_image(signal.shape)
 
     def work(rows):
-        variance[rows] = counts.rows(rows).mean_variance(signal[rows]) + excess[rows]
+        variance[rows] = counts.rows(rows).mean_variance(signal[rows])
 
     map_threads(work, row_bands(*signal.shape))
     return variance

@@ -176,7 +176,7 @@ def joint_posterior(
     field, population = probabilities(candidates, noise, counts.data.shape, settings)
     del sigma, noise, unlike
     rows, columns = candidates.where
-    which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
+    which, everywhere = hit_everywhere(counts, candidates, field, population)
     field.chance[:, which] = everywhere + (1 - everywhere) * field.chance[:, which]
     signal = posterior_signal(field, candidates, population, maybe_hit(field.chance))
     shift = signal_shift(counts, candidates, signal, field.chance)

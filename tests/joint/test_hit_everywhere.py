@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from crstack import CRStack, JointPosterior
+from crstack.datasets import make_stack
 from crstack.datasets.hits import make_hits
 from crstack.joint import hit_everywhere
 
@@ -57,3 +58,14 @@ def test_rounds_do_not_follow_a_trace(monkeypatch, seed):
     found = flagged_in_all(cube)[112:128]
     monkeypatch.setattr(hit_everywhere, "ROUNDS", 1)
     assert (found & ~flagged_in_all(cube)[112:128]).sum() == 0
+
+
+def test_most_pixels_hit_in_three_exposures_are_found():
+    """Two hits raise the excess variance of the place; the decision that all are hit does not use it."""
+    made = make_stack("ifu", shape=(400, 500), n_exposures=3, gain=1 * u.electron / u.adu, hit_rate=0.06, seed=12)
+    stack = CRStack(made.exposures, gain=made.gain, readnoise=made.readnoise)
+    flagged = stack.detect(method=JointPosterior()).crmasks.all(axis=0)
+    strong, touched = (made.hit_mask(sigma).all(axis=0) for sigma in (5, 0.5))
+    assert strong.sum() >= 15
+    assert flagged[strong].mean() > 0.6
+    assert (flagged & ~touched).sum() <= 2

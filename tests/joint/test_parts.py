@@ -301,7 +301,7 @@ def test_pixels_that_may_be_hit_in_every_exposure(monkeypatch):
     monkeypatch.setattr(hit_everywhere, "_log_others_hit", lambda *_: -3.0)
     field = SimpleNamespace(classes_at=lambda where: classes, chance=None, add_hits=lambda *_: None)
     counts = Counts(np.stack([signal] * 2), np.float32(25))
-    which, chance = hit_everywhere.hit_everywhere(counts, np.zeros_like(signal), candidates, field, None)
+    which, chance = hit_everywhere.hit_everywhere(counts, candidates, field, None)
     # neither beside a hit in one exposure only, nor with a bad value, nor flat
     np.testing.assert_array_equal(which, [3])
     _, _, heights = hit_everywhere._heights(signal, signal + 25, tuple(one.ravel() for one in np.indices((30, 40))))
