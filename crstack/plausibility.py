@@ -375,19 +375,24 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
         If the masks are not plausible and it was not given.
     CRStackWarning
         If the joint decision has measured more noise than is stated. If values scatter by less than is stated. If the
-        stated noise is wrong in parts of the image. If a region of an exposure has another level.
+        stated noise is wrong in parts of the image. There is none of these if reading the exposures has given a warning
+        on the noise. If a region of an exposure has another level.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
-    _warn_of_understated_noise(masks, exposures)
+    # one warning on a wrong noise is enough
+    known = exposures.doubted and max_fraction is None
+    if not known:
+        _warn_of_understated_noise(masks, exposures)
     sample = _unflagged(masks, exposures)
     # what is measured has no meaning where stars are far apart, out of focus, or of another field
     if exposures.comparable:
-        compare_noise_of_parts(exposures, sample, differences)
+        if not known:
+            compare_noise_of_parts(exposures, sample, differences)
         warn_of_region(masks, exposures)
     sentences = implausibilities(
-        masks, exposures, limit, noise=noise, offsets=offsets, differences=differences, sample=sample
+        masks, exposures, limit, noise=noise and not known, offsets=offsets, differences=differences, sample=sample
     )
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))

@@ -65,6 +65,21 @@ def test_masks_that_rest_on_a_wrong_noise():
     assert implausibilities(masks_with((0.0, 0.0, 0.0)), loaded, noise=False) == []
 
 
+@pytest.mark.parametrize("method", ["joint", "mmcosmic"])
+def test_a_wrong_noise_gives_one_warning(method):
+    """A bias that is left in the exposures changes all levels; the values that remain are not compared again."""
+    simulated = make_stack("imaging", shape=(200, 240), bias=3000 * u.adu, seed=5)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+        stack.detect(method, aux=None)
+    (message,) = [str(one.message) for one in found]
+    assert "Is a bias still in the exposures?" in message
+    assert stack.exposures.doubted
+    with pytest.raises(ImplausibleResultError, match="the masks rest on a wrong noise"):
+        stack.detect(method, aux=None, max_fraction=0.5)
+
+
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_detect_warns_or_raises():
     stack = CRStack(exposures(1000, 1000), readnoise=4 * u.electron)

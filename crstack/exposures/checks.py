@@ -15,6 +15,7 @@ from crstack.exposures.bad_values.marking import place_of_pixels, with_bad
 from crstack.exposures.bad_values.signed import warn_of_signed_integers
 from crstack.exposures.bad_values.wrapped import find_wrapped_values
 from crstack.exposures.bad_values.zeros import find_zeros
+from crstack.exposures.comparison.amplifiers import warn_of_amplifiers
 from crstack.exposures.comparison.copies import is_nearly_same, is_same
 from crstack.exposures.comparison.fields import of_one_field
 from crstack.exposures.comparison.lines import dark_lines
@@ -97,8 +98,11 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
         exposures = _without_dark_lines(exposures)
         factors = factors_of_times(exposures)
         scaled = exposures if factors is None else exposures.divided_by(factors)
+        uneven = warn_of_amplifiers(scaled)
         # few whole numbers do not scatter as normal values do
-        missing = () if coarse or signed else compare_noise(scaled, bias_given)
+        missing, wrong = ((), False) if coarse or signed else compare_noise(scaled, bias_given)
+        if uneven or wrong:
+            exposures = replace(exposures, doubted=True)
         if missing:
             known = exposures.missing or (0.0,) * len(exposures)
             exposures = replace(exposures, missing=tuple(map(sum, zip(known, missing, strict=True))))

@@ -69,6 +69,8 @@ class Exposures:
     missing : tuple of float
         Variance of each exposure that its level lacks, electrons squared: that of the photons of a sky that was
         subtracted. `noise_of` adds it. Empty if there is none.
+    doubted : bool
+        Whether a warning on their noise or bias was given when they were read.
     """
 
     data: np.ndarray
@@ -92,6 +94,7 @@ class Exposures:
     digests: tuple = ()
     levels: tuple = ()
     missing: tuple = ()
+    doubted: bool = False
 
     def __repr__(self) -> str:
         ny, nx = self.shape

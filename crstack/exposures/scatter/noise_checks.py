@@ -53,6 +53,8 @@ def compare_noise(exposures, bias_given):
     -------
     missing : tuple of float
         Variance (electrons squared) that each exposure has beyond that of its level; empty if there is none.
+    wrong : bool
+        Whether there was a warning on the noise or the bias of all exposures.
 
     Warns
     -----
@@ -68,12 +70,12 @@ def compare_noise(exposures, bias_given):
     for one in odd:
         warn_user(one.words(exposures))
     known = {one.exposure for one in odd} | _warn_of_smoothed(exposures, sample, {one.exposure for one in odd})
-    _compare_all(exposures, sample, [i for i in range(len(exposures)) if i not in known], bias_given)
+    wrong = _compare_all(exposures, sample, [i for i in range(len(exposures)) if i not in known], bias_given)
     missing = [0.0] * len(exposures)
     for one in odd:
         unit = median_of_values(exposures.noise_of(one.exposure).electrons_per_unit)
         missing[one.exposure] = max(one.found - one.stated, 0.0) * float(unit) ** 2
-    return tuple(missing) if any(missing) else ()
+    return (tuple(missing) if any(missing) else ()), wrong
 
 
 @dataclass(frozen=True)
@@ -258,15 +260,13 @@ def _own_variances(sample, stated, levels):
 
 
 def _compare_all(exposures, sample, which, bias_given):
-    """Warn if the scatter of some exposures (indices) disagrees with their noise."""
+    """Warn if the scatter of some exposures (indices) disagrees with their noise; return whether it does."""
     if bias_given and len(which) == len(exposures) and _warn_of_bias(exposures, sample.level):
-        return
+        return True
     ratios = [ratio for ratio in sample.ratios(cyclic_pairs(which)) if ratio is not None]
-    if not ratios:
-        return
-    ratio = float(median_of_values(ratios))
+    ratio = float(median_of_values(ratios)) if ratios else 1.0
     if TOO_LITTLE <= ratio <= TOO_MUCH:
-        return
+        return False
     sigma, level = (
         float(np.median([median_of_values(plane[i][sample.valid[i]]) for i in which]))
         for plane in (sample.stated, sample.own)
@@ -281,7 +281,7 @@ def _compare_all(exposures, sample, which, bias_given):
     )
     if own:
         warn_user(f"{numbers}{_words_of_uncertainties(ratio, sample.correlation(cyclic_pairs(which)))}")
-        return
+        return True
     agreeing = _values_that_agree(exposures, level, scatter, readnoise)
     if ratio > TOO_MUCH:
         warn_user(
@@ -292,11 +292,19 @@ def _compare_all(exposures, sample, which, bias_given):
     else:
         correlation = sample.correlation(cyclic_pairs(which))
         warn_user(f"{numbers}{_words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given)}")
+    return True
 
 
 def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given):
     """Cause and remedy where the exposures scatter by less than their noise."""
     readnoise = float(np.median(exposures.noise.readnoise_in_unit))
+    averaged = [header["NCOMBINE"] for header in exposures.own_headers if _is_average(header)]
+    if averaged:
+        effective = {"EFFGAIN", "EFFRN"}.issubset(exposures.own_headers[0])
+        return (
+            f", and NCOMBINE of a header is {averaged[0]}: an average has less noise than one exposure. Give each an "
+            "uncertainty" + (', or gain="header:EFFGAIN" and readnoise="header:EFFRN"' if effective else "")
+        )
     if correlation > CORRELATED:
         return (
             f", and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures "
@@ -319,6 +327,12 @@ def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_
         "mode? Are the exposures averages, or divided by their number? Is a bias still in them? Were they resampled or "
         "smoothed? Averages and resampled exposures need an uncertainty each"
     )
+
+
+def _is_average(header):
+    """Whether a header states that an image was combined of several exposures."""
+    number = header.get("NCOMBINE")
+    return isinstance(number, int) and number > 1
 
 
 def _words_of_uncertainties(ratio, correlation):

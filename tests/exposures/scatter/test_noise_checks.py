@@ -42,6 +42,21 @@ def loaded(images, gain=GAIN, readnoise=READNOISE, **options):
     return exposures, [str(one.message) for one in caught]
 
 
+@pytest.mark.parametrize("effective", [False, True])
+def test_averages_are_named_by_their_header(effective):
+    """Images of another program, and combined images of crstack that are given without their variance."""
+    averages = [CCDData(np.mean(made(200, seed=seed), axis=0), unit="adu", meta={"NCOMBINE": 3}) for seed in (1, 2, 3)]
+    for one in averages:
+        one.header.update({"EFFGAIN": 3 * GAIN, "EFFRN": READNOISE * np.sqrt(3)} if effective else {})
+    _, (message,) = loaded(averages, unit=None)
+    assert "NCOMBINE of a header is 3: an average has less noise than one exposure" in message
+    assert "bias" not in message
+    assert message.endswith('or gain="header:EFFGAIN" and readnoise="header:EFFRN"') is effective
+    if effective:
+        # the remedy
+        load_exposures(averages, gain="header:EFFGAIN", readnoise="header:EFFRN")
+
+
 def stepped(steps, sky=100):
     return [image + np.float32(step) for image, step in zip(made(sky, len(steps)), steps, strict=True)]
 
