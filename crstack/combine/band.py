@@ -56,9 +56,14 @@ class BandCombiner:
 
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
-        table = order_table(len(self.exposures), positions)
+        n, count, in_place = len(self.exposures), self.statistics.count, self.values.n_in_place
+        table = order_table(n, positions)
         variance = self.values.variance_in_middle if positions is middle else self.values.one_variance
-        return variance * table[self.statistics.count, self.values.n_in_place]
+        found = variance * table[n, n]
+        # in few pixels a value is bad or moved
+        fewer = np.flatnonzero((count < n) | (in_place < n))
+        np.put(found, fewer, variance.take(fewer) * table[count.take(fewer), in_place.take(fewer)])
+        return found
 
     def _of_clean(self, planes, where, positions):
         """Replace ordered values by those of the values that are not moved by a hit.

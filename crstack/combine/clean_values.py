@@ -195,11 +195,6 @@ class CleanValues:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(count > 1, squares / (count - 1), np.nan).astype(np.float32)
 
-    @cached_property
-    def _limit_in_place(self):
-        """Limit above which a value counts as moved by a hit."""
-        return self.expected + MOVED * np.sqrt(self.one_variance)
-
     def moved(self, i):
         """True where exposure ``i`` is bad, or masked and moved up; None if there is no such pixel.
 
@@ -209,11 +204,17 @@ class CleanValues:
         bad = self.exposures.bad_of(i)
         if self.masks is None:
             return bad
-        up = self.exposures.data[i] > self._limit_in_place
+        # few values are masked
+        masked = np.flatnonzero(self.masks[f"CRMASK{i + 1}"])
+        value, expected, variance = (
+            one.take(masked) for one in (self.exposures.data[i], self.expected, self.one_variance)
+        )
+        up = value > expected + MOVED * np.sqrt(variance)
         if self.masks.probability is not None:
-            up |= self.masks.probability[i] > 0.5
-        up &= self.masks[f"CRMASK{i + 1}"]
-        return up if bad is None else up | bad
+            up |= self.masks.probability[i].take(masked) > 0.5
+        moved = np.zeros(self.exposures.shape, dtype=bool) if bad is None else bad.copy()
+        np.put(moved, masked[up], True)
+        return moved
 
     @cached_property
     def n_in_place(self):
@@ -237,15 +238,18 @@ class CleanValues:
     @cached_property
     def posterior(self):
         """Pixels with uncertain values; their posterior mean, its variance and the count."""
-        chance = [self._chance_of(i) for i in range(len(self.exposures))]
         # elsewhere each value is certainly clean or certainly hit: use the mean of the clean ones
-        shift = self.masks.signal_shift
+        shift, numbers = self.masks.signal_shift, range(len(self.exposures))
         where = np.zeros(self.exposures.shape, dtype=bool) if shift is None else shift != 0
-        for i, one in enumerate(chance):
-            where |= uncertain(one) | ((one > 0.5) != self.excluded(i))
+        for i in numbers:
+            excluded = self.excluded(i)
+            likely = np.nonzero(excluded | _not_zero(self.masks.probability[i]))
+            chance = self._chance_of(i, likely)
+            where[likely] |= uncertain(chance) | ((chance > 0.5) != excluded[likely])
         where &= ~self.all_hit
-        variance = np.array([self.variance_of(i)[where] for i in range(len(chance))])
-        values, chances = self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance])
+        variance = np.array([self.variance_of(i)[where] for i in numbers])
+        chances = np.array([self._chance_of(i, where) for i in numbers])
+        values = self.exposures.data[:, where].astype(np.float64)
         if self.exposures.levels:
             # the signal shift of the masks belongs to the exposures without changes
             values += [at_pixels(one, where) for one in self.exposures.levels]
@@ -285,14 +289,13 @@ class CleanValues:
             return 0.0
         return self.masks.signal_shift[where] / at_pixels(self.exposures.noise.electrons_per_unit, where)
 
-    def _chance_of(self, i):
-        """Probability that exposure ``i`` is hit; 1 where it is bad, too low, forced or dilated."""
-        chance = self.masks.probability[i].astype(np.float32)
-        code = self.masks.codes[f"CRMASK{i + 1}"]
-        chance[np.isin(code, ADDED)] = 1
+    def _chance_of(self, i, where):
+        """Probability of some pixels (M,) that exposure ``i`` is hit; 1 where it is bad, too low, forced or dilated."""
+        chance = self.masks.probability[i][where].astype(np.float32)
+        chance[np.isin(self.masks.codes[f"CRMASK{i + 1}"][where], ADDED)] = 1
         bad = self.exposures.bad_of(i)
         if bad is not None:
-            chance[bad] = 1
+            chance[bad[where]] = 1
         return chance
 
     @cached_property
@@ -329,6 +332,11 @@ def _error_of_signal(values, chances, variance, scales, of_signal, error):
         values / scales, chances, variance, scales**2 / variance, scales=scales, of_signal=of_signal
     )[1]
     return np.where(of_signal, found if (scales == 1).all() else np.minimum(found, error), error)
+
+
+def _not_zero(probability):
+    """True where a probability is not 0. In half precision, its bits are compared much faster than its values."""
+    return (probability.view(np.uint16) if probability.dtype == np.float16 else probability) != 0
 
 
 def _ratio(value, divisor):

@@ -157,7 +157,10 @@ class Combiner:
             if self.fill == "neighbours":
                 self._fill(planes, all_hit, nothing)
             planes.flags[all_hit] |= np.uint8(PixelFlag.ALL_HIT)
-            mask = nothing | all_hit | self._mark_moved(planes)
+            mask = nothing | all_hit
+            if self._moved is not None:
+                planes.flags[self._moved] |= np.uint8(PixelFlag.MOVED)
+                mask |= self._moved
             if self.use_auxmedian:
                 mask |= (planes.flags & PixelFlag.AUXMEDIAN) > 0
             if masks.local_medians:
@@ -222,13 +225,13 @@ class Combiner:
             wcs=self.exposures.wcs,
         )
 
-    def _mark_moved(self, planes):
-        """Flag the places of a target that moved between the exposures, in place; return where they are."""
+    @cached_property
+    def _moved(self):
+        """The places of a target that moved between the exposures; None if there are none."""
         moved = np.zeros(self.exposures.shape, dtype=bool)
         for i in range(self.masks.n_exposures):
             moved |= self.masks.codes[exposure_name(i)] == Code.MOVED
-        planes.flags[moved] |= np.uint8(PixelFlag.MOVED)
-        return moved
+        return moved if moved.any() else None
 
     def _replace_by_local_medians(self, planes, nothing):
         """Replace the listed pixels, in place; return where they are."""

@@ -6,7 +6,7 @@ from threading import Lock
 import numpy as np
 
 from crstack.utils.memory import empty_image, relax
-from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.threads import map_images, map_threads, row_bands
 
 __all__ = ["LevelCube", "PlanesInOrder", "by_parts", "in_order", "joined", "means_of", "taken"]
 
@@ -129,11 +129,13 @@ def by_parts(work, parts, number):
 
 def means_of(cube):
     """Mean of each plane of a cube, float64."""
-    means = []
-    for plane in cube:
-        means.append(plane.mean(dtype=np.float64))
+
+    def mean_of(i):
+        mean = cube[i].mean(dtype=np.float64)
         relax()
-    return np.array(means)
+        return mean
+
+    return np.array(map_images(mean_of, range(len(cube))))
 
 
 def taken(function, places, shape):

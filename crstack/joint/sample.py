@@ -11,7 +11,7 @@ from crstack.joint.odds import of_known, with_evidence
 from crstack.joint.population import N_CLASSES
 from crstack.joint.used_places import numbered
 from crstack.utils.cached import cached_property
-from crstack.utils.memory import empty_image, relax
+from crstack.utils.memory import empty_image
 from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
@@ -190,12 +190,12 @@ def numbers_by_noise(of_sigma, chosen):
     """Number of pixels (sigmas,) of each noise: of all pixels, and of the chosen ones; of all exposures together."""
     if of_sigma.ndim == 3:
         return sum(numbers_by_noise(one, chosen) for one in of_sigma)
-    numbers = np.zeros((2, LOG_SIGMA.size), int)
-    for rows in row_bands(*of_sigma.shape):
-        for total, pixels in zip(numbers, (of_sigma[rows].ravel(), of_sigma[rows][chosen[rows]]), strict=True):
-            total += np.bincount(pixels, minlength=LOG_SIGMA.size)
-        relax()
-    return numbers
+
+    def of_band(rows):
+        both = of_sigma[rows].ravel(), of_sigma[rows][chosen[rows]]
+        return np.stack([np.bincount(pixels, minlength=LOG_SIGMA.size) for pixels in both])
+
+    return sum(map_threads(of_band, row_bands(*of_sigma.shape)))
 
 
 def _numbers(field, of_sigma, chosen, by_noise):
