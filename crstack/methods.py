@@ -22,6 +22,9 @@ from crstack.utils.threads import map_threads
 
 __all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision", "measured_of"]
 
+#: bits of the number 1 in half precision
+ONE = np.float16(1).view(np.uint16)
+
 
 @dataclass(frozen=True)
 class Method(ABC):
@@ -287,6 +290,8 @@ def as_method(method: Method | str) -> Method:
 
 
 def _from_0_to_1(plane):
+    if plane.dtype == np.float16 and plane.view(np.uint16).max(initial=0) <= ONE:
+        return True  # numbers of half precision are compared slowly, and the bits of those from 0 to 1 have their order
     return plane.min() >= 0 and plane.max() <= 1
 
 

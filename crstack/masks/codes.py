@@ -68,7 +68,10 @@ def code_image(by_method: np.ndarray, auxiliary: np.ndarray | None = None) -> np
 
     def work(rows: slice) -> None:
         found = by_method[rows].view(np.uint8)
-        codes[rows] = _CODE_OF[found if auxiliary is None else found + 2 * auxiliary[rows].view(np.uint8)]
+        if auxiliary is None:
+            np.multiply(found, _CODE_OF[1], out=codes[rows])
+        else:
+            codes[rows] = _CODE_OF[found + 2 * auxiliary[rows].view(np.uint8)]
 
     map_threads(work, row_bands(*codes.shape))
     return codes

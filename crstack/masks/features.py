@@ -91,7 +91,7 @@ def codes_of(masks, name):
     """Code image of a mask, or of the problematic pixels (their codes in MEANCRT)."""
     check_choice("name", name, (*masks.codes, PROBLEMATIC))
     if name == PROBLEMATIC:
-        return np.where(masks.problematic, masks.codes["MEANCRT"], Code.CLEAN).astype(np.uint8)
+        return np.where(masks.problematic, masks.codes["MEANCRT"], np.uint8(Code.CLEAN))
     return masks.codes[name]
 
 

@@ -24,7 +24,7 @@ from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
 from crstack.masks.quality import quality_images, write_exposures
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.utils.memory import limited_memory, place_of
-from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_number
 
 if TYPE_CHECKING:
@@ -308,10 +308,12 @@ class MaskSet:
 
         def row(item: tuple[str, np.ndarray]) -> tuple[Any, ...]:
             name, codes = item
-            # by bands, because a count needs eight bytes for each pixel
-            bands = [np.bincount(codes[rows].ravel(), minlength=len(Code)) for rows in row_bands(*codes.shape)]
-            numbers = np.sum(bands, axis=0)
-            return name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)
+            left, numbers = np.count_nonzero(codes), [np.count_nonzero(codes)]
+            for code in columns:
+                # most masks have one code
+                numbers.append(np.count_nonzero(codes == code) if left else 0)
+                left -= numbers[-1]
+            return name, *numbers
 
         rows = map_threads(row, self.codes.items())
         others = ["name", "flagged", *(code.name.lower() for code in columns[1:])]

@@ -199,7 +199,7 @@ def codes_of_hits(
     nowhere_valid = None if bad is None else empty_image(shape, bool)
 
     def work(rows: slice) -> None:
-        number = hit[:, rows].sum(axis=0)
+        number = hit[:, rows].sum(axis=0, dtype=np.int16)
         median[rows], mean[rows] = number >= (n + 1) // 2, number > 0
         if found is not None and auxiliary is not None:
             found[rows] = (hit[:, rows] & auxiliary[:, rows]).any(axis=0)

@@ -53,7 +53,7 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     def flagged(i):
         plane = is_hit(codes[exposure_name(i)])
         # if a large part is flagged, features have no meaning
-        return plane if plane.mean() <= MOST_FLAGGED else np.zeros_like(plane)
+        return plane if np.count_nonzero(plane) <= MOST_FLAGGED * plane.size else np.zeros_like(plane)
 
     spikes = find_spikes(flagged, exposures)
     straight = [one for one in straight_features(flagged, exposures) if not along_spikes(one[0], spikes)]

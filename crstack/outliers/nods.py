@@ -9,6 +9,7 @@ from scipy import ndimage
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
 from crstack.outliers.trails import Trail, ends_of, features_along, lines_near_axes
+from crstack.utils.threads import map_images
 
 __all__ = ["is_part_of", "moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods", "traces_of_nod"]
 
@@ -203,7 +204,7 @@ def moved_traces(exposures: Exposures) -> list[tuple[int, str, float]]:
     """
     found = []
     for axis, name in ((1, "y"), (0, "x")):
-        profiles = [_profile(exposures, i, axis) for i in range(len(exposures))]
+        profiles = map_images(lambda i, axis=axis: _profile(exposures, i, axis), range(len(exposures)))
         for i, profile in enumerate(profiles[1:], start=1):
             shift = _shift_between(profiles[0], profile)
             if abs(shift) >= LEAST_MOVE and all(_is_high(exposures, k, axis, profiles[k]) for k in (0, i)):

@@ -226,8 +226,10 @@ def _shapes(shape):
 def _in_blocks(mask):
     """Number of pixels of a mask in each block."""
     ny, nx = (side // BLOCK for side in mask.shape)
-    part = mask[: ny * BLOCK, : nx * BLOCK].reshape(ny, BLOCK, nx, BLOCK)
-    return part.sum(axis=(1, 3), dtype=np.int32)
+    part = mask[: ny * BLOCK, : nx * BLOCK].view(np.uint8).reshape(ny, BLOCK, nx * BLOCK)
+    # bytes are added much faster than bool
+    rows = part.sum(axis=1, dtype=np.uint8)
+    return np.add.reduce([rows[:, k::BLOCK] for k in range(BLOCK)], dtype=np.int32)
 
 
 def _candidate(blocks, lengths):
