@@ -60,6 +60,17 @@ def test_hits_at_the_edges_are_found():
     assert found[strong].mean() > 0.99
 
 
+@pytest.mark.parametrize("fwhm", [2.75, 2.8])
+def test_a_smooth_hit_at_the_edge_is_found_where_the_seeing_hardly_differs(fwhm):
+    expected = np.stack([field(one, 60.0) for one in (2.7, 2.7, fwhm)])
+    rows, columns = np.indices(SHAPE)
+    hits = np.zeros_like(expected)
+    hits[2] = 800 * np.exp(-0.5 * ((rows - 160) / 1.2) ** 2 - 0.5 * ((columns - 90) / 2.2) ** 2)
+    strong = hits > 5 * np.sqrt(expected + READNOISE**2)
+    assert strong.sum() > 10
+    assert found_in(expected, hits)[strong].all()
+
+
 def test_the_added_variance_by_hand():
     variance, light = np.full((20, 30), 100.0), np.zeros((20, 30))
     light[:3, 10:17] = np.array([800.0, 200.0, 50.0])[:, None]

@@ -30,6 +30,9 @@ MANY = 4
 OF_MEDIAN = 1.3
 #: number of values of a response that give its limits, and least light (sigma) of the pixels that count
 PIXELS_OF_LIMITS, CLEAR = 300_000, 3.0
+#: from this widening on, sum of both second moments (square pixels), light of stars beyond the edges is expected; with
+#: less, it is in all exposures
+WIDER = 0.3
 #: number of pixels that is enough for the first levels
 PIXELS_OF_LEVELS = 20_000
 
@@ -306,8 +309,7 @@ class ExpectedExposures:
             if any(step):
                 change, own = change_by_step(scene, noise, blur, own, factor, step)
                 add_unseen(own, self.levels[i] - self.backgrounds[i] - factor * common - change, step)
-            if sum(split_kernel(self.kernels[i])[3:5]) > 0:
-                # of wider seeing than the mean
+            if sum(split_kernel(self.kernels[i])[3:5]) > WIDER:
                 add_light_from_beyond(own, self._left(i, common, change), variance)
             blur, change, own = kept((blur, change, own))
             self.blurs.append(blur)
