@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from crstack.equalize.terms.offsets import hot_pixels
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
+from crstack.exposures.comparison.rotation import rotations
 from crstack.exposures.comparison.unlike_light import hidden_hits
 from crstack.exposures.scatter.noise_of_parts import compare_noise_of_parts
 from crstack.exposures.scatter.noise_sample import NoiseSample
@@ -175,6 +176,8 @@ def _of_structures(masks, exposures, differences):
         cause = "are the exposures rotated against each other, distorted, or of different fields?"
     else:
         cause = "rotation, distortion, or fringes that vary?"
+    turned = rotations(exposures)
+    cause = f"the stars are rotated, those of {turned}." if turned else cause
     return [
         f"{found}: {cause} Structures are flagged, and hits on them are missed: register the exposures first, or leave "
         "out those that differ"

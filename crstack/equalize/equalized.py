@@ -199,7 +199,10 @@ def with_measured(
     if not names:
         return found
     electrons, variance_of, unit = _in_electrons(found.levelled)
-    measured = measure_differences(electrons, variance_of, found.levelled.bad, names, steps=steps)
+    levelled = found.levelled
+    measured = measure_differences(
+        electrons, variance_of, levelled.bad, names, steps=steps, comparable=levelled.comparable
+    )
     if not measured or measured.common is None:
         return replace(found, measured=measured)
     common = by_rows(np.divide, measured.common, unit)

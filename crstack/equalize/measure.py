@@ -63,6 +63,8 @@ def measure_differences(
     names: Collection[str] = NAMES,
     noises: np.ndarray | None = None,
     steps: tuple[tuple[int, int], ...] | None = None,
+    *,
+    comparable: bool = True,
 ) -> Differences:
     """Measure the differences between exposures.
 
@@ -80,6 +82,8 @@ def measure_differences(
         (N,) variance of each exposure over the mean, where they are unlike.
     steps : tuple of (int, int), optional
         Shifts (dx, dy) of the exposures in whole pixels, if they are known. The rest of the shifts is measured.
+    comparable : bool, optional
+        False if the exposures differ so much, with a warning, that there is no warning on throughputs.
 
     Returns
     -------
@@ -103,15 +107,16 @@ def measure_differences(
     hot = dark_of_hot_pixels(levels, variance_of) if "backgrounds" in names else None
     if hot is not None:
         levels, names = hot.removed(levels), names | {"hot pixels"}
-    found = with_hot_pixels(_with_pattern(levels, variance_of, bad, names, noises, steps), levels, variance_of)
+    found = _with_pattern(levels, variance_of, bad, names, noises, steps, comparable)
+    found = with_hot_pixels(found, levels, variance_of)
     if hot is not None:
         found, levels = hot.added_to(found), original
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 
-def _with_pattern(levels, variance_of, bad, names, noises, steps):
+def _with_pattern(levels, variance_of, bad, names, noises, steps, comparable):
     """The differences with those of a pattern of the sky, where this describes the exposures better."""
-    found = _measured(levels, variance_of, bad, names, noises, steps)
+    found = _measured(levels, variance_of, bad, names, noises, steps, comparable)
     if "backgrounds" not in names:
         return found
     sky = sky_with_dark_parts(levels, variance_of, bad)
@@ -120,14 +125,14 @@ def _with_pattern(levels, variance_of, bad, names, noises, steps):
         return found
     excluded = bad if sky is None else sky.excluded(bad, len(levels))
     # the common image is needed, whatever else differs
-    known = pattern.removed(levels), pattern.variance_of(variance_of), excluded, names | {"hot pixels"}, noises, steps
-    other = pattern.added_to(_measured(*known))
+    known = pattern.removed(levels), pattern.variance_of(variance_of), excluded, names | {"hot pixels"}
+    other = pattern.added_to(_measured(*known, noises, steps, comparable))
     if sky is None:
         return other if describes_more(other, found, levels, variance_of, bad) else found
     return other if describes_more_than_noise(other, found, sky, levels, variance_of, bad) else found
 
 
-def _measured(levels, variance_of, bad, names, noises, steps):
+def _measured(levels, variance_of, bad, names, noises, steps, comparable):
     """The differences, without those of a pattern and a correction for hot pixels."""
     box = _part_to_fit(levels, variance_of)
     known = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
@@ -138,7 +143,8 @@ def _measured(levels, variance_of, bad, names, noises, steps):
     if start is not None:
         part = min(part, _refined(ExpectedExposures(*known, start=start, **settings)), key=ExpectedExposures.misfit)
     if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in part.kinds):
-        part = _better(part, _refined(ExpectedExposures(*known, start=part.start, above_local=True, **settings)))
+        other = _refined(ExpectedExposures(*known, start=part.start, above_local=True, **settings))
+        part = _better(part, other, comparable)
     part = _with_lines(part)
     if part.levels.shape == levels.shape:
         return part.result()
@@ -166,7 +172,7 @@ def _measured(levels, variance_of, bad, names, noises, steps):
     return whole.result()
 
 
-def _better(part, other):
+def _better(part, other, comparable):
     """The better of a fit and of an ``other`` that takes throughputs from structures above the level around them.
 
     Structures decide: the noise of exposures with unlike levels of the sky changes the rest of chi squared as well.
@@ -180,7 +186,7 @@ def _better(part, other):
         return other if gain > 0 else part
     if part.misfit() - other.misfit() > LEAST_GAIN:
         part, other = other, part
-    if agree:
+    if agree or not comparable:
         return part
     used, unused = (", ".join(f"{one:.3f}" for one in model.factors) for model in (part, other))
     warn_user(

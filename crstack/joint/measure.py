@@ -13,7 +13,7 @@ from crstack.utils.pixels import by_rows
 __all__ = ["expecting", "known_steps", "open_settings"]
 
 
-def expecting(counts, names, steps=None):
+def expecting(counts, names, steps=None, comparable=True):
     """Measure the differences between exposures, and include them in the expected values.
 
     Parameters
@@ -24,6 +24,8 @@ def expecting(counts, names, steps=None):
         Terms that may be measured: see `open_settings`.
     steps : tuple of (int, int), optional
         Known shifts in whole pixels.
+    comparable : bool, optional
+        As for `crstack.equalize.measure.measure_differences`.
 
     Returns
     -------
@@ -36,7 +38,8 @@ def expecting(counts, names, steps=None):
     ordered = counts.ordered(order)
     levels, noises = ordered.level_cube, relative_noises(ordered)
     steps = None if steps is None else tuple(steps[i] for i in order)
-    found = measure_differences(levels, ordered.mean_variance_in, ordered.bad, names, noises, steps)
+    known = levels, ordered.mean_variance_in, ordered.bad, names, noises, steps
+    found = measure_differences(*known, comparable=comparable)
     found = found.ordered(order.argsort())
     if not found:
         return counts, found

@@ -156,7 +156,8 @@ class JointPosterior(Method):
             return counts, None, None
         if measures:
             report_stage(progress, "measuring what differs")
-            counts, measured = expecting(counts, names, known_steps(prepared.equalization))
+            steps, comparable = known_steps(prepared.equalization), prepared.exposures.comparable
+            counts, measured = expecting(counts, names, steps, comparable)
         return counts, scatter_of(counts, of_places=self.measure, measured=measured), measured
 
     def decide(

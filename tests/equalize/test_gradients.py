@@ -55,3 +55,10 @@ def test_few_faint_stars_do_not_determine_the_throughputs():
     with pytest.warns(CRStackWarning, match=r"sky .* gradient.* too few stars .* Give flux_factors="):
         found = measure_differences(twilight(833, np.geomspace(300, 1500, 12)), variance_of)
     assert np.array(found.factors) == pytest.approx(1, abs=0.05)
+
+
+def test_exposures_that_are_not_comparable_have_no_warning_on_throughputs():
+    """They have a warning of their own: they are rotated, or of another field."""
+    levels = twilight(833, np.geomspace(300, 1500, 12))
+    found = measure_differences(levels, variance_of, comparable=False)
+    assert np.array(found.factors) == pytest.approx(1, abs=0.05)

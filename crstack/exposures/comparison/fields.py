@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack.exposures.comparison.displacement import correlations, displacement
 from crstack.exposures.comparison.focus import out_of_focus
+from crstack.exposures.comparison.rotation import rotation
 from crstack.exposures.comparison.structures import (
     agree,
     agree_well,
@@ -87,10 +88,12 @@ def of_one_field(exposures, drop=False):
     unfocused, structures, dark = map_threads(lambda work: work(), works)
     found = {one.exposure: one for one in lacking_of(structures, planes[0][0].size)}
     reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in dark}
-    exposures = _with_unfocused(exposures, unfocused)
+    turned = _rotated(exposures, unfocused)
+    exposures = _with_unfocused(exposures, {i: one for i, one in unfocused.items() if i not in turned})
     reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
     # a ring of light has other structures
     reasons = {i: words for i, words in reasons.items() if exposures.names[i] not in exposures.unfocused}
+    reasons = turned | reasons
     apart, centre = _apart(exposures, structures, len(found))
     if apart:
         exposures = replace(exposures, displaced=apart)
@@ -111,6 +114,10 @@ def _explained(exposures, reasons, found, drop, centre=None):
         other = next((k for k in range(len(exposures)) if k not in {*reasons, i}), 1 if i == 0 else 0)
         if centre not in (None, i):
             other = centre
+        angle = rotation(exposures.data[i], exposures.data[other])
+        if angle is not None:
+            strange[i] = f"{words}: it is rotated by {angle:+.3g} degrees against {exposures.names[other]}"
+            continue
         shift = _least_shift(exposures.data[i], exposures.data[other])
         if (
             shift is not None
@@ -138,6 +145,21 @@ def _explained(exposures, reasons, found, drop, centre=None):
     kept = _without(exposures, strange, drop)
     alike = not (exposures.displaced or exposures.unfocused)
     return kept, alike and not kept.strange
+
+
+def _rotated(exposures, unfocused):
+    """Reasons, by index, why exposures that seem to be out of focus are strange: at the places of stars there are none.
+
+    Where they are rotated by a large angle, the light around the places of the others' stars is that of the field.
+    """
+    other = next((i for i in range(len(exposures)) if i not in unfocused), 0)
+    angles = {i: rotation(exposures.data[i], exposures.data[other]) for i in unfocused if i != other}
+    names = exposures.names
+    return {
+        i: f"{names[i]} has no stars at the places of those of {names[other]}"
+        for i, angle in angles.items()
+        if angle is not None
+    }
 
 
 def _with_unfocused(exposures, found):
