@@ -81,16 +81,17 @@ def check_detector(
         If it is not a detector.
     """
     detector = _instance(detector, Detector, "detector")
-    _check_frozen(detector)
-    _check_arguments(detector.detect, "image", "noise", "mask")
-    for shape in SHAPES:
-        for gain in (1.0, 2.5):
-            _check_finds_hits(detector, shape, gain, single_pixels, most_false)
-    _check_units(detector)
-    _check_bad_pixels(detector, most_false)
-    _check_nothing_to_find(detector, most_false)
-    if uses_noise:
-        _check_noise(detector)
+    with _named(detector):
+        _check_frozen(detector)
+        _check_arguments(detector.detect, "image", "noise", "mask")
+        for shape in SHAPES:
+            for gain in (1.0, 2.5):
+                _check_finds_hits(detector, shape, gain, single_pixels, most_false)
+        _check_units(detector)
+        _check_bad_pixels(detector, most_false)
+        _check_nothing_to_find(detector, most_false)
+        if uses_noise:
+            _check_noise(detector)
 
 
 def check_boundary(model: BoundaryModel | type[BoundaryModel]) -> None:
@@ -109,22 +110,23 @@ def check_boundary(model: BoundaryModel | type[BoundaryModel]) -> None:
         If it is not a boundary model.
     """
     instance = _instance(model, BoundaryModel, "model")
-    _check_frozen(instance)
-    _check_arguments(instance.fit, "diagram")
-    x_edges, y_edges = np.linspace(-20, 400, 101), np.linspace(0, 150, 101)
-    counts = np.where(np.arange(100)[None, :] < 30 + np.arange(100)[:, None] // 3, 50, 0)
-    before = counts.copy()
-    sets = EquivalentSets(_noise(2.5), 3, 2)
-    diagram = MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu, sets=sets)
-    with _faults():
-        boundary = checked_fit(instance, diagram)
-    _expect(np.array_equal(counts, before), "the diagram must not be modified")
-    min2d = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
-    for image in IMAGES:
-        values = boundary.for_image(image)(min2d)
-        _expect(values.shape == min2d.shape, "the boundary must have the shape of min2d", values.shape)
-        _expect((values > 0).all(), "the boundary must be positive", values.min())
-    _expect(type(instance).__name__ in repr(boundary), "the boundary must name its model", repr(boundary))
+    with _named(instance):
+        _check_frozen(instance)
+        _check_arguments(instance.fit, "diagram")
+        x_edges, y_edges = np.linspace(-20, 400, 101), np.linspace(0, 150, 101)
+        counts = np.where(np.arange(100)[None, :] < 30 + np.arange(100)[:, None] // 3, 50, 0)
+        before = counts.copy()
+        sets = EquivalentSets(_noise(2.5), 3, 2)
+        diagram = MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu, sets=sets)
+        with _faults():
+            boundary = checked_fit(instance, diagram)
+        _expect(np.array_equal(counts, before), "the diagram must not be modified")
+        min2d = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
+        for image in IMAGES:
+            values = boundary.for_image(image)(min2d)
+            _expect(values.shape == min2d.shape, "the boundary must have the shape of min2d", values.shape)
+            _expect((values > 0).all(), "the boundary must be positive", values.min())
+        _expect(type(instance).__name__ in repr(boundary), "the boundary must name its model", repr(boundary))
 
 
 def check_method(
@@ -153,24 +155,25 @@ def check_method(
         If it is not a method.
     """
     method = _instance(method, Method, "method")
-    _check_arguments(method.decide, "prepared", "detected", "rules", "progress")
-    _check_frozen(method)
-    for n_exposures in (3, 5):
-        cube, hits = _exposures(n_exposures)
-        masks = _masks(method, cube, aux)
-        where = f"of {n_exposures} exposures"
-        _check_all_found(hits, masks.crmasks, where)
-        for mask, one in zip(masks.crmasks, hits, strict=True):
-            _check_few_false(mask & ~dilate(one, 2), most_false, where)
-        _expect(masks["MEANCRT"][hits.any(axis=0)].all(), f"MEANCRT must hold every hit, {where}")
-        twice = hits.sum(axis=0) >= (n_exposures + 1) // 2
-        _expect(masks["MEDIANCR"][twice].all(), f"MEDIANCR must hold the hits of half of the exposures, {where}")
-        again = _masks(method, cube, aux)
-        _expect(_same(masks, again), f"the same exposures must give the same masks twice, {where}")
-        electrons = _masks(method, cube * np.float32(GAIN_OF_METHODS), aux, unit=u.electron)
-        _expect(_same(masks, electrons), f"exposures in electrons must give the masks of those in ADU, {where}")
-    _check_method_bad_pixels(method, aux)
-    _check_method_rules(method, aux)
+    with _named(method):
+        _check_arguments(method.decide, "prepared", "detected", "rules", "progress")
+        _check_frozen(method)
+        for n_exposures in (3, 5):
+            cube, hits = _exposures(n_exposures)
+            masks = _masks(method, cube, aux)
+            where = f"of {n_exposures} exposures"
+            _check_all_found(hits, masks.crmasks, where)
+            for mask, one in zip(masks.crmasks, hits, strict=True):
+                _check_few_false(mask & ~dilate(one, 2), most_false, where)
+            _expect(masks["MEANCRT"][hits.any(axis=0)].all(), f"MEANCRT must hold every hit, {where}")
+            twice = hits.sum(axis=0) >= (n_exposures + 1) // 2
+            _expect(masks["MEDIANCR"][twice].all(), f"MEDIANCR must hold the hits of half of the exposures, {where}")
+            again = _masks(method, cube, aux)
+            _expect(_same(masks, again), f"the same exposures must give the same masks twice, {where}")
+            electrons = _masks(method, cube * np.float32(GAIN_OF_METHODS), aux, unit=u.electron)
+            _expect(_same(masks, electrons), f"exposures in electrons must give the masks of those in ADU, {where}")
+        _check_method_bad_pixels(method, aux)
+        _check_method_rules(method, aux)
 
 
 def _exposures(n_exposures):
@@ -230,6 +233,18 @@ def _check_method_rules(method, aux):
 def _expect(condition, sentence, got=None):
     if not condition:
         raise AssertionError(sentence if got is None else f"{sentence}; got {got}")
+
+
+@contextmanager
+def _named(plugin):
+    """Name the class of a plug-in in the sentence of a fault."""
+    name = type(plugin).__name__
+    try:
+        yield
+    except AssertionError as fault:
+        if name in str(fault):
+            raise
+        raise AssertionError(f"{name}: {fault}") from fault
 
 
 def _instance(given: T | type[T], base: type, name: str) -> T:

@@ -144,8 +144,9 @@ WRONG_METHODS = {
 @pytest.mark.parametrize("how", WRONG_METHODS)
 def test_wrong_methods_are_found_out(how):
     error, message = WRONG_METHODS[how]
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         check_method(WrongMethod(how))
+    assert "WrongMethod" in str(caught.value)
 
 
 def test_right_methods_pass():
@@ -220,8 +221,10 @@ WRONG = {
 
 @pytest.mark.parametrize("how", WRONG)
 def test_wrong_detectors_are_found_out(how):
-    with pytest.raises(AssertionError, match=WRONG[how]):
+    with pytest.raises(AssertionError, match=WRONG[how]) as caught:
         check_detector(Wrong(how))
+    # the fault names the class
+    assert "Wrong" in str(caught.value)
 
 
 def test_detectors_that_spoil_their_input_are_found_out():
@@ -296,8 +299,9 @@ def test_wrong_boundaries_are_found_out():
     check_boundary(Line)
     with pytest.raises(AssertionError, match="the boundary of Line must be finite and positive"):
         check_boundary(Line(slope=-1.0))
-    with pytest.raises(AssertionError, match=r"1-D array of finite numbers; got float64 .*, 2 of them not"):
+    with pytest.raises(AssertionError, match=r"1-D array of finite numbers; got float64 .*, 2 of them not") as caught:
         check_boundary(Line(slope=np.nan))
+    assert "Line" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,11 @@ def test_spectra_are_not_rotated(scene, seed):
     assert [rotation(one, first) for one in others] == [None, None]
 
 
+@pytest.mark.parametrize("n_stars", [60, 90])
 @pytest.mark.parametrize("degrees", [2.0, 20.0])
-def test_a_rotated_exposure_is_not_out_of_focus(degrees):
+def test_a_rotated_exposure_is_not_out_of_focus(degrees, n_stars):
     """At the places of the stars of the others, it has the light of other stars."""
-    planes = [image(0, 2), image(0, 3), image(degrees, 4)]
+    planes = [image(angle, seed, n_stars=n_stars) for seed, angle in ((2, 0), (3, 0), (4, degrees))]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CRStackWarning)
         stack = CRStack(planes, unit=u.electron, readnoise=4 * u.electron)
