@@ -344,10 +344,20 @@ def test_broken_plugins_warn_and_the_rest_work(monkeypatch):
 
 
 def test_two_plugins_of_one_name_are_refused(monkeypatch):
-    twice = [Entry("one", "a:A"), Entry("one", "b:B")]
+    """Only where the name is used: an installed package must not disable all other plug-ins."""
+    registry = Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector")
+    real = list(registry._entries().values())
+    twice = [Entry("one", "a:A"), *real, Entry("one", "b:B"), Entry("lacosmic", "mine:Own")]
     monkeypatch.setattr("crstack.utils.registry.entry_points", lambda group: twice)
-    with pytest.raises(PluginError, match="detector names must be unique; got 'one' from both a:A and b:B"):
-        Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector").names()
+    message = "detector names must be unique; got 'one' from both a:A and b:B: remove one of the packages"
+    with pytest.raises(PluginError, match=message):
+        registry.get("one")
+    with pytest.raises(PluginError, match=r"got 'lacosmic' from both crstack\.detectors.* and mine:Own"):
+        registry.make("lacosmic")
+    assert registry.make("pycosmic") == PyCosmicDetector()
+    with pytest.warns(CRStackWarning, match="detector names must be unique") as caught:
+        assert set(registry.load_all()) == {one.name for one in real} - {"lacosmic"}
+    assert len(caught) == 2
 
 
 def test_a_fault_of_crstack_is_not_that_of_a_plugin(monkeypatch, stack):

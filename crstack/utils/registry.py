@@ -53,13 +53,12 @@ class Registry:
         return f"<Registry of {self.kind}s: {', '.join(self.names())}>"
 
     def _entries(self):
+        """Entry points by name. Of a name in use twice it is a `_Twice`, so that all other names work."""
         found = {}
         for entry in entry_points(group=self.group):
             known = found.setdefault(entry.name, entry)
             if known.value != entry.value:
-                raise PluginError(
-                    f"{self.kind} names must be unique; got {entry.name!r} from both {known.value} and {entry.value}"
-                )
+                found[entry.name] = _Twice(self.kind, entry.name, f"{known.value} and {entry.value}")
         return found
 
     def names(self):
@@ -74,7 +73,7 @@ class Registry:
         UnknownPluginError
             If there is no such name. It is an `InputError` and a `PluginError`.
         PluginError
-            If its module cannot be imported, or it is not a class of that kind.
+            If its module cannot be imported, it is not a class of that kind, or two plug-ins have this name.
         """
         entries = self._entries()
         if name not in entries:
@@ -83,6 +82,8 @@ class Registry:
         where = f"{self.kind} {name!r} ({entries[name].value})"
         try:
             found = entries[name].load()
+        except PluginError:
+            raise
         except (Exception, SystemExit) as error:  # plug-ins can raise any class of error
             raise PluginError(f"{where} must be importable; got {_in_words(error)}") from error
         base = self._base_class()
@@ -142,6 +143,19 @@ class Registry:
             except PluginError as error:
                 warn_user(str(error))
         return classes
+
+
+class _Twice:
+    """In place of the entry point of a name that two plug-ins have: an error when the name is used."""
+
+    def __init__(self, kind, name, value):
+        self.kind, self.name, self.value = kind, name, value
+
+    def load(self):
+        """Raise `PluginError`."""
+        raise PluginError(
+            f"{self.kind} names must be unique; got {self.name!r} from both {self.value}: remove one of the packages"
+        )
 
 
 def _in_words(error):
