@@ -593,15 +593,16 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
     data = np.float32([np.full((4, 5), 30.0), np.full((4, 5), 10.0), np.full((4, 5), 20.0)])
     asked = {}
 
-    def measured(levels, variance_of, bad, names, noises, steps):
-        asked.update(levels=levels, names=names, noises=noises)
+    def measured(levels, variance_of, bad, names, noises, steps, comparable):
+        asked.update(levels=levels, names=names, noises=noises, comparable=comparable)
         image = np.full((4, 5), 0.5)
         # for the faintest first
         return Measured([2.0, image, 4.0], [7.0, 0.0, 3.0], [1.0, 0.0, image])
 
     monkeypatch.setattr(measure, "measure_differences", measured)
     counts = Counts(data, np.float32(9), scales=(1.0, 2.0, 5.0), shifts=(6.0, 0.0, 0.0))
-    found, differences = measure.expecting(counts, {"level"})
+    found, differences = measure.expecting(counts, {"level"}, comparable=False)
+    assert asked["comparable"] is False
     np.testing.assert_array_equal(asked["levels"], [data[1] / 2, data[2] / 5, data[0] - 6])
     assert asked["names"] == {"level"}
     # the variances of the levels at their median, 5
@@ -612,11 +613,12 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
         np.testing.assert_allclose([np.mean(one) for one in ours], expected)
     np.testing.assert_array_equal(found.data, data)
     # without scales and shifts of their own, and without noise
-    monkeypatch.setattr(measure, "measure_differences", lambda *_: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0]))
+    monkeypatch.setattr(measure, "measure_differences", lambda *_, **__: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0]))
     found, _ = measure.expecting(Counts(data[:2], np.float32(9)), {"level"})
     assert (found.scales, found.shifts, found.variance) == ((1, 2), (0, 7), 9)
     # nothing differs
-    monkeypatch.setattr(measure, "measure_differences", lambda *_: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0], False))
+    equal = Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0], False)
+    monkeypatch.setattr(measure, "measure_differences", lambda *_, **__: equal)
     counts = Counts(data[:2], np.float32(9))
     assert measure.expecting(counts, {"level"})[0] is counts
 
