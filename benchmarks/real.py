@@ -39,7 +39,7 @@ RATE, RATE_AROUND, FEW = 0.008, 0.04, 0.01
 #: how often hits are injected, at most so often until there are enough hits on bright structures
 INJECTIONS, MOST_INJECTIONS, ENOUGH = 2, 8, 100
 #: columns of the hits over five standard deviations: their number on bright structures, and what is found
-FOUND = ("hits on bright", "> 5 bright %", "> 5 else %")
+FOUND = ("hits on bright", "> 5 bright %", "> 5 else %", "> 5 all noise %")
 
 
 def read(directory, name):
@@ -106,9 +106,12 @@ def mirror_test(cube, masks, expected, noise, readnoise, bright):
     return [1e6 * false.mean(), 1e6 * false[:, bright].mean()]
 
 
-def found_hits(cube, expected, readnoise, bright):
-    """Injected hits over 5 sigma: number on bright structures, percentages found there and elsewhere."""
-    found = np.zeros((2, 2))
+def found_hits(cube, expected, noise, readnoise, bright):
+    """Injected hits over 5 sigma: number on bright structures, percentages found there and elsewhere.
+
+    The last percentage is that of the hits on bright structures over 5 times all ``noise``, with the excess variance.
+    """
+    found = np.zeros((3, 2))
     sigma = np.sqrt(np.maximum(expected, 0) + readnoise**2)
     for seed in range(MOST_INJECTIONS):
         if seed >= INJECTIONS and found[0, 1] >= ENOUGH:
@@ -119,10 +122,10 @@ def found_hits(cube, expected, readnoise, bright):
             around = ndimage.binary_dilation(bright, np.ones((11, 11)))
             hits = np.where(around, np.stack([make_hits(cube.shape[1:], RATE_AROUND, rng) for _ in cube]), hits)
         masks = decide((cube + hits).astype(np.float32), readnoise)[0].crmasks
-        strong = hits > 5 * sigma
-        for k, some in enumerate((bright, ~bright)):
-            found[k] += (strong & masks)[:, some].sum(), strong[:, some].sum()
-    print("injected hits over 5 sigma (found, all) on bright, elsewhere:", found.tolist(), file=sys.stderr)
+        for k, (some, of) in enumerate(((bright, sigma), (~bright, sigma), (bright, noise))):
+            strong = (hits > 5 * of)[:, some]
+            found[k] += (strong & masks[:, some]).sum(), strong.sum()
+    print("injected hits over 5 sigma (found, all) on bright, elsewhere, on bright over all noise:", found.tolist(), file=sys.stderr)
     return found[0, 1], *(100 * found[:, 0] / found[:, 1])
 
 
@@ -141,7 +144,7 @@ def row(directory, name, options):
     if options.pictures:
         draw(options.pictures, name, cube, found, (cube - expected) / noise, bright, hot)
     values += [np.nan] * 2 if options.no_mirror else mirror_test(cube, masks, expected, noise, readnoise, bright)
-    number, *strong = [np.nan] * 3 if options.no_hits else found_hits(cube, expected, readnoise, bright)
+    number, *strong = [np.nan] * 4 if options.no_hits else found_hits(cube, expected, noise, readnoise, bright)
     numbers = [*(f"{one:.0f}" for one in (*values, number)), *(f"{one:.1f}" for one in strong)]
     return (name, len(cube), f"{100 * bright.mean():.2f}", *numbers, f"{seconds:.0f}")
 
