@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 
+from crstack.exceptions import InputError
 from crstack.exposures.sanity import level_of_darkest_blocks
 from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs
 from crstack.utils.medians import median_of_values
@@ -15,6 +16,8 @@ __all__ = ["compare_noise"]
 #: ratios of measured to stated scatter above and below which a warning is given. Where photons dominate, a gain that is
 #: wrong by a factor of 2 changes the scatter by the square root of 2
 TOO_MUCH, TOO_LITTLE = 1.4, 0.87
+#: ratio below which the values are no counts, and nothing can be found
+NO_COUNTS = 1e-4
 #: the same for the variance of one exposure at its own level
 TOO_MUCH_OF_ONE, TOO_LITTLE_OF_ONE = 1.25, 0.7
 #: relative error of the variance of a difference, and least significant change of the variance of one exposure
@@ -55,6 +58,11 @@ def compare_noise(exposures, bias_given):
         Variance (electrons squared) that each exposure has beyond that of its level; empty if there is none.
     wrong : bool
         Whether there was a warning on the noise or the bias of all exposures.
+
+    Raises
+    ------
+    InputError
+        If the scatter is a tiny fraction of the noise, as that of fluxes in physical units.
 
     Warns
     -----
@@ -279,6 +287,13 @@ def _compare_all(exposures, sample, which, bias_given):
         f"the exposures scatter by {scatter:.3g} {exposures.unit} where {source} at a level of {level:.3g} "
         f"give {sigma:.3g}"
     )
+    # equal whole numbers have no scatter
+    if 0 < ratio < NO_COUNTS:
+        raise InputError(
+            f"exposures must be counts in {exposures.given_unit} with the noise that is given; got a scatter of "
+            f"{scatter:.3g}, where {source} give {sigma:.3g}. Check gain, read noise and unit; calibrated fluxes "
+            "cannot be used"
+        )
     if own:
         warn_user(f"{numbers}{_words_of_uncertainties(ratio, sample.correlation(cyclic_pairs(which)))}")
         return True

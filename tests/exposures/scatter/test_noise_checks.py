@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from crstack import CRStack
 from crstack.datasets import make_stack
-from crstack.exceptions import CRStackWarning
+from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
 from crstack.exposures.sanity import level_of_darkest_blocks
 
@@ -55,6 +55,17 @@ def test_averages_are_named_by_their_header(effective):
     if effective:
         # the remedy
         load_exposures(averages, gain="header:EFFGAIN", readnoise="header:EFFRN")
+
+
+@pytest.mark.parametrize("factor", [1e-17, 1e-10, 1e-6])
+@pytest.mark.parametrize("own", [False, True])
+def test_calibrated_fluxes_are_refused(factor, own):
+    fluxes = [CCDData(one * factor, unit="adu") for one in made(100)]
+    for one in fluxes:
+        one.uncertainty = StdDevUncertainty(np.full(SHAPE, 10.0)) if own else None
+    message = r"exposures must be counts in adu with the noise that is given; got a scatter of .* where .* give \d"
+    with pytest.raises(InputError, match=message):
+        loaded(fluxes, unit=None)
 
 
 def stepped(steps, sky=100):
