@@ -177,14 +177,13 @@ class HitPages:
             Number of hits that were drawn.
         """
         from matplotlib import rc_context
-        from matplotlib.backends.backend_pdf import PdfPages
 
         numbers = first_hits(self.features, maxplots)
         with (
             rc_context(PDF),
             _quiet_fonts(),
             atomic_path(path) as temporary,
-            PdfPages(temporary) as pdf,
+            _pages(temporary) as pdf,
             self._images.fixed(),
             self._diagram.fixed(),
         ):
@@ -219,6 +218,19 @@ class HitPages:
             listed = f"{len(hit)} of {len(feature['exposures'])} exposures"
         words.append(f"masked in {listed}")
         return f"{first}\n{', '.join(words)}"
+
+
+@contextmanager
+def _pages(path):
+    """A PDF file of several pages.
+
+    The file is opened here. If a page cannot be written, closing the pages compresses it again, and zlib reports this.
+    Closing the file then reports the full disk.
+    """
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    with path.open("wb") as file, PdfPages(file) as pdf:
+        yield pdf
 
 
 @contextmanager

@@ -572,6 +572,21 @@ def test_write_pages(stack, tmp_path):
         stack.plot.hits(semiwindow=-1)
 
 
+@pytest.mark.parametrize("room", [5_000, 20_000, 60_000])
+def test_pages_on_a_full_disk(stack, tmp_path, room):
+    """The error is that of the disk, and not that of a compression that closing the file repeats."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    pages = stack.plot.hits("MEANCRT", semiwindow=10)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            pages.write(tmp_path / "hits.pdf", maxplots=10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_pixel_without_a_diagram_is_one_page(stack, tmp_path):
     masks = stack.latest_masks()
     codes = {name: np.zeros_like(one) for name, one in masks.codes.items()}
