@@ -6,6 +6,7 @@ from pathlib import Path
 
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.pipeline.console import WorkFailedError
+from crstack.pipeline.outputs import check_output_directory
 from crstack.utils.log import log, section
 from crstack.utils.validation import check_integer
 from crstack.utils.words import counted
@@ -83,6 +84,7 @@ def batch(
                 "The settings were not checked: --settings was not given. To run, it must have gain and read noise"
             )
         return
+    check_output_directory(output_dir)
     console.begin_work(output_dir, if_stopped=IF_STOPPED)
     section(counted(len(stacks), "stack"))
     shown = _Progress(console)

@@ -8,6 +8,7 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 from astropy.wcs import WCS
 from support.parameter_files import BIAS, EXAMPLE, GAIN, NAMES, READNOISE, check_refused, refused, write_parameters
@@ -342,6 +343,10 @@ def test_output_directory_that_cannot_be(here, capsys):
     Path("file").write_text("")
     refused(capsys, ["run", path, "--output-dir", "file/out"], "output directory must be writable; got file/out")
     refused(capsys, ["run", path, "--output-dir", "file"], "output directory must be writable; got file")
+    settings = yaml.safe_load(Path(path).read_text())
+    images = settings.pop("images")
+    Path("night.yaml").write_text(yaml.safe_dump({"defaults": settings, "stacks": {"one": images}}))
+    refused(capsys, ["batch", "night.yaml", "--output-dir", "file"], "output directory must be writable; got file")
 
 
 def test_log_file_that_cannot_be(here, capsys):

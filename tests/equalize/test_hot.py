@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from crstack.datasets import make_stack
 from crstack.equalize import measure_differences
 from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.differences import NAMES
@@ -257,3 +258,11 @@ def test_dark_charge_by_bands_and_from_a_part(monkeypatch):
     found = measure_differences(cube, variance_of)
     assert found.hot
     assert found.common.shape == SHAPE
+
+
+@pytest.mark.parametrize(("scene", "seed"), [("ifu", 11), ("ifu", 12), ("imaging", 12)])
+def test_coincident_hits_are_no_hot_pixels(scene, seed):
+    """Where a sixth of the pixels is hit, some are hit in all exposures. Their charges have no common factor."""
+    simulated = make_stack(scene, shape=(200, 240), seed=seed, hit_rate=0.17, population="single")
+    levels = np.array([one.data for one in simulated.exposures], np.float32)
+    assert dark_of_hot_pixels(levels, lambda signal, box=None: np.maximum(signal, 0) + np.float32(12)) is None

@@ -19,6 +19,8 @@ CLEAR, FEWEST = 8.0, 15
 ROUNDS, OWN = 4, 0.03
 #: limit (standard deviations) of a residual, because of hits, and least decrease of chi squared
 LIMIT, LEAST_GAIN = 4.0, 60.0
+#: largest median deviation of the charges from those by the factors, as a fraction; that of coincident hits is larger
+UNLIKE = 0.2
 #: least decrease for each pixel that is compared
 LEAST_MEAN_GAIN = 1.0
 
@@ -129,6 +131,8 @@ def _factors(excess, sigma, alone):
         if not (factors > 0).all():
             return None
         factors /= factors.mean()
+    if np.median(np.abs(excess[:, clear] / factors[:, None] - charges[clear]) / charges[clear]) > UNLIKE:
+        return None
     same = charges_of(excess, sigma)
     gain = _gains(excess, charges_of(excess / factors[:, None], sigma), factors, sigma, same)[clear]
     return factors if gain.sum() > LEAST_GAIN + LEAST_MEAN_GAIN * gain.size else None
