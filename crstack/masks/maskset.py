@@ -308,10 +308,11 @@ class MaskSet:
 
         def row(item: tuple[str, np.ndarray]) -> tuple[Any, ...]:
             name, codes = item
-            left, numbers = np.count_nonzero(codes), [np.count_nonzero(codes)]
+            left = int(np.count_nonzero(codes))
+            numbers = [left]
             for code in columns:
                 # most masks have one code
-                numbers.append(np.count_nonzero(codes == code) if left else 0)
+                numbers.append(int(np.count_nonzero(codes == code)) if left else 0)
                 left -= numbers[-1]
             return name, *numbers
 
