@@ -125,9 +125,13 @@ class Sample:
         def work(item):
             part, table, asked, numbers = item
             hit = np.empty(numbers.shape, np.float32)
-            for piece in pieces_of(part, (*table, asked)):
+
+            def fill(piece):
                 here = slice(piece[0].start - part.start, piece[0].stop - part.start)
                 hit[..., here] = of_piece(*piece)
+
+            # a small sample has one part only
+            map_threads(fill, pieces_of(part, (*table, asked)))
             probability = hit.sum(axis=1)
             hit *= worth[:, None, part]
             return probability, used.histogram(numbers, hit)
