@@ -159,7 +159,7 @@ class _Blocks:
         if np.count_nonzero(self.free) < LEAST_FREE * self.free.size:
             return False
         total = np.square(self.common[self.free]).sum()
-        lines = (ndimage.median_filter(self.common, size)[self.free] for size in ((LONG, 1), (1, LONG)))
+        lines = map_threads(lambda size: ndimage.median_filter(self.common, size)[self.free], ((LONG, 1), (1, LONG)))
         return bool(total > 0 and all(np.square(one).sum() < LINES * total for one in lines))
 
     def amplitudes(self, variance):
