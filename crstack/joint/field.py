@@ -68,8 +68,9 @@ class Field:
             self._hits[i, :m], self._charge[i, :m] = hits, hits * charge[i]
             self._hits[i, m] = self._charge[i, m] = 0
             self._beside[i] = False
+            hit = place[hits > 0]
             for step in self._steps(0):
-                self._beside[i][place[hits > 0] + step] = True
+                self._beside[i][hit + step] = True
 
         map_threads(work, range(n))
 

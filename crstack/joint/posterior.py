@@ -21,7 +21,7 @@ from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.sweeps import probabilities
 from crstack.joint.unlike_noise import unlike_noise
 from crstack.utils.cached import cached_property
-from crstack.utils.memory import empty_image, relax, zero_image
+from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import features_holding
 from crstack.utils.summary import Summary
 from crstack.utils.threads import map_threads, row_bands
@@ -233,9 +233,12 @@ def _sigma(counts, scatter):
 def _spread(candidates, values, order, shape):
     """Cube (N, ny, nx) of values of the candidates (N, M) in an order of the exposures, 0 elsewhere."""
     cube = zero_image(shape, values.dtype)
-    for plane, i in zip(cube, order, strict=True):
+
+    def work(item):
+        plane, i = item
         plane[candidates.where] = values[i]
-        relax()
+
+    map_threads(work, zip(cube, order, strict=True))
     return cube
 
 

@@ -12,7 +12,7 @@ from crstack.joint.population import N_CLASSES
 from crstack.joint.used_places import numbered
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image
-from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.threads import map_images, map_threads, row_bands
 
 __all__ = ["VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
 
@@ -76,9 +76,12 @@ class Sample:
         sample scatter. Where nearly all values of a class are hit, a scatter of one per cent would change the number of
         clean values by a large factor.
         """
-        # one exposure at a time, because numpy copies what it counts
-        everywhere = sum(np.bincount(one, minlength=N_CLASSES) for one in classes)
-        sampled = sum(np.bincount(one[self.places], minlength=N_CLASSES) for one in classes)
+
+        def numbers(one):
+            return np.stack([np.bincount(some, minlength=N_CLASSES) for some in (one, one[self.places])])
+
+        # numpy copies what it counts
+        everywhere, sampled = sum(map_images(numbers, classes))
         return everywhere / np.maximum(sampled, 1)
 
     def numbered(self, asked, classes, noises=None):

@@ -171,7 +171,7 @@ def numbers_of_run(job, results, warnings, seconds):
         "masks": {
             row["name"]: {name: int(row[name]) for name in row.colnames if name != "name"} for row in masks.counts()
         },
-        "problematic": int(masks.problematic.sum()),
+        "problematic": np.count_nonzero(masks.problematic),
         "joint": results.joint_summary,
         "warnings": list(warnings),
         "output_dir": str(job.outputs.directory),
@@ -286,7 +286,7 @@ def log_masks(masks, *, verbose):
         log.note("%-10s%s%9.4f", row["name"], numbers, 100 * row["flagged"] / n_pixels)
     if alone:
         log.note("all found by: %s", masks.finder)
-    log.note("problematic pixels, masked in every exposure: %d", masks.problematic.sum())
+    log.note("problematic pixels, masked in every exposure: %d", np.count_nonzero(masks.problematic))
 
 
 def log_timings(timings, total):

@@ -94,7 +94,8 @@ def find_full_values(exposures, raw, same):
     full : `~numpy.ndarray` of bool or None
         (ny, nx); None if there is none.
     """
-    full = same & np.isin(raw, HIGHEST)
+    full, equal = np.zeros_like(same), np.flatnonzero(same)
+    np.put(full, equal, np.isin(raw.take(equal), HIGHEST))
     if exposures.bad is not None and full.any():
         full &= ~exposures.bad.all(axis=0)
     return full if full.any() else None
