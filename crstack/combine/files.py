@@ -12,7 +12,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.input.headers import cleaned_header, split_wcs, wcs_cards
 from crstack.exposures.input.reading import writable_header
 from crstack.files.fits_reading import image_of, opened_fits
-from crstack.files.fits_writing import ending_of, write_fits
+from crstack.files.fits_writing import ending_of, in_byte_order, write_fits
 from crstack.files.headers import CHIP, chip_hdus
 from crstack.files.history import add_history
 from crstack.files.units import unit_of_header
@@ -42,15 +42,24 @@ def combination_hdulist(combination: Combination, history: Sequence[str] = ()) -
         number of exposures in each value, and 0 where there is no clean measurement. MASK is uint8, and 1 where there
         is none. FLAGS is uint8, with the bits of `PixelFlag`. Each has the WCS of the first exposure.
     """
+    return _hdulist(combination, history, lambda image: image)
+
+
+def _hdulist(combination, history, arranged):
+    """The file of a combined image; ``arranged`` is a function of each array of numbers."""
     ccd = combination.ccd
     wcs = wcs_cards(ccd.wcs)
-    primary = fits.PrimaryHDU(ccd.data.astype(np.float32, copy=False), writable_header(ccd.meta, "the combined image"))
+    data, variance, count = (
+        arranged(one.astype(kind, copy=False))
+        for one, kind in ((ccd.data, np.float32), (ccd.uncertainty.array, np.float32), (combination.count, np.int16))
+    )
+    primary = fits.PrimaryHDU(data, writable_header(ccd.meta, "the combined image"))
     primary.header["BUNIT"] = ccd.unit.to_string()
     primary.header["CRCOMBIN"] = (combination.name, "combination method of crstack")
-    variance = fits.ImageHDU(ccd.uncertainty.array.astype(np.float32, copy=False), name="VARIANCE")
+    variance = fits.ImageHDU(variance, name="VARIANCE")
     variance.header["BUNIT"] = ((ccd.unit**2).to_string(), "variance of the combined value")
     variance.header["UTYPE"] = ("VarianceUncertainty", "kind of uncertainty, as astropy names it")
-    count = fits.ImageHDU(combination.count.astype(np.int16, copy=False), name="MAP")
+    count = fits.ImageHDU(count, name="MAP")
     mask = fits.ImageHDU(np.asarray(ccd.mask, dtype=np.uint8), name="MASK")
     flags = fits.ImageHDU(combination.flags, name="FLAGS")
     for flag in PixelFlag:
@@ -90,7 +99,8 @@ def write_combination(
             "combination must be a Combination, such as stack.combine(name, full_output=True); "
             f"got {type(combination).__name__}"
         )
-    write_fits(path, combination_hdulist(combination, history), headers_valid=True, overwrite=overwrite)
+    # each extension is made once only
+    write_fits(path, _hdulist(combination, history, in_byte_order), headers_valid=True, overwrite=overwrite)
 
 
 def read(path: str | os.PathLike, *, chip: str | None = None) -> Combination:

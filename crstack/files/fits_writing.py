@@ -1,7 +1,6 @@
 """FITS files, plain or compressed without loss, written completely or not at all."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from crstack.files.whole import atomic_path, check_not_exposure
 from crstack.utils.memory import in_files
 from crstack.utils.validation import check_boolean, check_choice
 
-__all__ = ["COMPRESSIONS", "ENDINGS", "compressed", "ending_of", "write_fits"]
+__all__ = ["COMPRESSIONS", "ENDINGS", "compressed", "ending_of", "in_byte_order", "write_fits"]
 
 #: endings of file names by compression: gzip of the whole file, or of each row in a FITS file of compressed images
 COMPRESSIONS = {"none": ".fits", "gzip": ".fits.gz", "fpack": ".fits.fz"}
@@ -54,26 +53,33 @@ def write_fits(path, hdus, *, inputs_checked=False, headers_valid=False, overwri
         raise InputError(f"path must be that of no existing file; got {path}: overwrite=True replaces it")
     if path.suffix.lower() in (".bz2", ".zip", ".xz", ".z"):
         raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")
-    if path.suffix.lower() == ".fz":
-        hdus = compressed(hdus)
-    elif sys.byteorder == "little" and not in_files():  # a copy would need memory, where it is limited
-        hdus = fits.HDUList([_in_byte_order(hdu) for hdu in hdus])
+    hdus = compressed(hdus) if path.suffix.lower() == ".fz" else _with_byte_order(hdus)
     with atomic_path(path) as temporary:
         # the check takes longer than to write a small image
         hdus.writeto(temporary, overwrite=True, output_verify="ignore" if headers_valid else "silentfix")
 
 
-def _in_byte_order(hdu):
-    """An image whose numbers have the byte order of the file, big-endian; any other HDU as it is.
+def in_byte_order(image):
+    """An image (array) whose numbers have the byte order of FITS, big-endian; itself where memory is limited.
 
     astropy would swap the bytes of the array itself, and swap them back after writing. During this, other threads
     cannot use the array, and they wait for the lock of the interpreter.
     """
-    scaled = "BSCALE" in hdu.header or "BZERO" in hdu.header
-    data = None if scaled or type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) else hdu.data
-    if data is None or data.dtype.kind not in "if" or data.dtype.itemsize == 1:
-        return hdu
-    return type(hdu)(data.astype(data.dtype.newbyteorder(">")), hdu.header)
+    if in_files() or image.dtype.kind not in "if":
+        return image
+    return image.astype(image.dtype.newbyteorder(">"), copy=False)
+
+
+def _with_byte_order(hdus):
+    """The HDUs of a file, with arrays of images that are `in_byte_order`."""
+
+    def with_order(hdu):
+        scaled = "BSCALE" in hdu.header or "BZERO" in hdu.header
+        data = None if scaled or type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) else hdu.data
+        ordered = None if data is None else in_byte_order(data)
+        return hdu if ordered is data else type(hdu)(ordered, hdu.header)
+
+    return fits.HDUList([with_order(hdu) for hdu in hdus])
 
 
 def compressed(hdus):

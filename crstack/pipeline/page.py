@@ -255,7 +255,7 @@ def _counts(masks):
     heads = ("name", "flagged", *codes, "%")
     n_pixels = masks.shape[0] * masks.shape[1]
     rows = [[*row[list(heads[:-1])], f"{100 * row['flagged'] / n_pixels:.4f}"] for row in counts]
-    rows.append(["in every CRMASK", np.count_nonzero(masks.problematic), *[""] * (len(heads) - 2)])
+    rows.append(["in every CRMASK", int(np.count_nonzero(masks.problematic)), *[""] * (len(heads) - 2)])
     words = {finder: f"found by {_in_sentence(masks.finder)} alone", **CODES}
     return Section("Pixels of each mask", heads, rows, (*MASKS, *((name, words[name]) for name in codes)))
 

@@ -171,7 +171,7 @@ def numbers_of_run(job, results, warnings, seconds):
         "masks": {
             row["name"]: {name: int(row[name]) for name in row.colnames if name != "name"} for row in masks.counts()
         },
-        "problematic": np.count_nonzero(masks.problematic),
+        "problematic": int(np.count_nonzero(masks.problematic)),
         "joint": results.joint_summary,
         "warnings": list(warnings),
         "output_dir": str(job.outputs.directory),
