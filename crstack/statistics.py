@@ -289,6 +289,7 @@ def normal_range_exceeded(share, n):
     Nagaraja 2003, *Order Statistics*, eq. 2.3.3), here by Gauss-Legendre quadrature. `scipy.stats.studentized_range`
     for infinitely many degrees of freedom is the same, but slow to import.
     """
+    from scipy.optimize import brentq
     from scipy.special import ndtr
 
     nodes, weights = np.polynomial.legendre.leggauss(200)
@@ -298,12 +299,7 @@ def normal_range_exceeded(share, n):
     def too_many(widest):
         return 1 - density @ (ndtr(x + widest) - ndtr(x)) ** (n - 1) - share
 
-    # by halves: the import of a function of SciPy takes longer
-    lowest, highest = 0.0, 40.0
-    while highest - lowest > 1e-13:
-        middle = (lowest + highest) / 2
-        lowest, highest = (middle, highest) if too_many(middle) > 0 else (lowest, middle)
-    return (lowest + highest) / 2
+    return float(brentq(too_many, 0.0, 40.0, xtol=1e-13))
 
 
 def _median_of_good(values, bad):

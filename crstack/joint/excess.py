@@ -278,12 +278,14 @@ class _Faint:
         """
         if not self.signal > 0:
             return 0.0
+        from scipy.optimize import nnls
+
         error = ERROR_OF_FAINT * (self.known + self.excess)
         design = np.concatenate([np.column_stack([rows, signals]), [[self.square, 0.0, self.signal]]])
         design /= np.append(errors, error)[:, None]
         scale = np.maximum(np.linalg.norm(design, axis=0), 1e-30)
         wanted = np.append(targets, self.excess) / np.append(errors, error)
-        photons = float((_non_negative(design / scale, wanted) / scale)[-1])
+        photons = float((nnls(design / scale, wanted)[0] / scale)[-1])
         return photons if photons * self.signal > max((LEAST_CONSTANT - 1) * self.known, self.excess / 2) else 0.0
 
 
@@ -364,6 +366,8 @@ def _ratio_without_hits(difference, variance):
 
 def _solve(rows, targets, errors):
     """Non-negative weighted least squares; insignificant terms are dropped."""
+    from scipy.optimize import nnls
+
     keep = [0, 1]
     while keep:
         weighted = rows[:, keep] / errors[:, None]
@@ -371,7 +375,7 @@ def _solve(rows, targets, errors):
         if not scale.all():
             keep = [k for k, one in zip(keep, scale, strict=True) if one]
             continue
-        values = _non_negative(weighted / scale, targets / errors)
+        values = nnls(weighted / scale, targets / errors)[0]
         covariance = np.linalg.pinv((weighted / scale).T @ (weighted / scale))
         weak = values < SIGNIFICANCE * np.sqrt(np.diag(covariance))
         if not weak.any():
@@ -379,21 +383,3 @@ def _solve(rows, targets, errors):
             return float(np.sqrt(found.get(0, 0.0))), float(np.sqrt(found.get(1, 0.0)))
         keep.pop(int(np.argmin(values / np.sqrt(np.diag(covariance)))))
     return 0.0, 0.0
-
-
-def _non_negative(design, wanted):
-    """Least squares with a few coefficients that are not negative.
-
-    Of the fits of some columns, the solution is that with the least residual that has no negative coefficient. The
-    function of SciPy finds the same, but its import takes longer than the fit of a small stack.
-    """
-    n = design.shape[1]
-    found, least = np.zeros(n), np.square(wanted).sum()
-    for number in range(1, n + 1):
-        for columns in map(list, combinations(range(n), number)):
-            values = np.linalg.lstsq(design[:, columns], wanted)[0]
-            left = np.square(wanted - design[:, columns] @ values).sum()
-            if left < least and (values >= 0).all():
-                found, least = np.zeros(n), left
-                found[columns] = values
-    return found

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy import integrate, ndimage, stats
-from scipy.optimize import nnls
 
 from crstack import CRStack
 from crstack.datasets import make_stack
@@ -28,7 +27,6 @@ from crstack.joint.excess import (
     ExcessVariance,
     _bins,
     _excess_of_bins,
-    _non_negative,
     _of_faint,
     _pairs,
     _ratio,
@@ -503,16 +501,6 @@ def test_excess_of_bins_and_its_errors():
     np.testing.assert_allclose(targets, 36 - 25 - 4, atol=0.8)
     ratios = (targets + 25) / 25
     np.testing.assert_allclose(errors, (2.3 * ratios / np.sqrt([10_000, 30_000]) + 0.02) * 25, rtol=1e-6)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_least_squares_without_negative_coefficients(n):
-    rng = np.random.default_rng(n)
-    for _ in range(30):
-        design = rng.normal(0.5, 1, (12, n))
-        wanted = design @ rng.normal(size=n) + rng.normal(0, 0.3, 12)
-        np.testing.assert_allclose(_non_negative(design, wanted), nnls(design, wanted)[0], atol=1e-12)
-    assert not _non_negative(-np.abs(design), np.abs(wanted)).any()
 
 
 @pytest.mark.parametrize("true", [1.0, 1.3])
