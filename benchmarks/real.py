@@ -125,7 +125,11 @@ def found_hits(cube, expected, noise, readnoise, bright):
         for k, (some, of) in enumerate(((bright, sigma), (~bright, sigma), (bright, noise))):
             strong = (hits > 5 * of)[:, some]
             found[k] += (strong & masks[:, some]).sum(), strong.sum()
-    print("injected hits over 5 sigma (found, all) on bright, elsewhere, on bright over all noise:", found.tolist(), file=sys.stderr)
+    print(
+        "injected hits over 5 sigma (found, all) on bright, elsewhere, bright (all noise):",
+        found.tolist(),
+        file=sys.stderr,
+    )
     return found[0, 1], *(100 * found[:, 0] / found[:, 1])
 
 
