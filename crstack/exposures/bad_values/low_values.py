@@ -17,6 +17,8 @@ FAR_BELOW = 6.0
 BELOW_OTHERS = 4.0
 #: two exposures agree within this number of standard deviations, or within this fraction of the depth of the low value
 AGREE, OF_DEPTH = 5.0, 0.2
+#: a pixel beside a low value reaches at least this fraction of its depth
+REACHED = 0.5
 #: distances of the pixels along a row or a column that are the surroundings
 NEAR, FAR = (2, 3, 4), (5, 6, 7)
 #: number of surrounding pixels that must be valid
@@ -30,7 +32,9 @@ IN_LINE_OF_TWO, IN_RUN = 12, 3
 #: window in which gaps are closed
 GAP = 5
 #: longest gap in such a line that is added, if the sum of its deviations is below this (standard deviations)
-LONGEST_GAP, GAP_SUM = 100, -2.0
+LONGEST_GAP, GAP_SUM = 100, -4.0
+#: the same sum for gaps that are not longer than the number of low values of their line
+SHORT_GAP_SUM = -2.0
 #: neighbours along a line
 ALONG = ((0, 0, 0), (1, 1, 1), (0, 0, 0))
 #: values of such a line are added if their mean deviation, and the deviation of each, is below this (in sigma)
@@ -71,8 +75,9 @@ def find_low_values(exposures):
     column has twelve low values.
 
     With three or more exposures, the others are represented by the median of all values of the pixel (the higher of two
-    middle ones). Two of the others must agree with it. This protects a value that is the only clean one of its pixel,
-    because charges of hits differ.
+    middle ones). Two of the others must agree with it, because charges of hits differ. And a pixel beside the value,
+    along the same axis, must reach half of its depth, unless the value is low along both axes, below 0, or touches
+    another low value. Both conditions protect a value in a gap that is the only clean one of its pixel.
     """
     search = _Search(exposures)
     which, rows, columns, sure = search.low()
@@ -84,6 +89,8 @@ def find_low_values(exposures):
         seeds[rows[which == i], columns[which == i]] = True
         own = (which == i) & sure
         plane[rows[own], columns[own]] = True
+        if search.n > 2 and plane.any():
+            plane |= ndimage.binary_propagation(plane, np.ones((3, 3)), seeds)
         for axis in (0, 1):
             plane |= _of_lines(search, i, seeds, axis)
         if plane.mean() > MOST:
@@ -171,7 +178,9 @@ class _Search:
         low = below | along[0] | along[1]
         if self.n > 2:
             low[low] = below[low] | self._confirmed(i, tuple(one[low] for one in where))
-        sure = below | (along[0] & along[1]) if self.n == 2 else low
+        sure = below | (along[0] & along[1])
+        if self.n > 2:
+            sure = low & (sure | along[0] & self._reached(i, where, 0) | along[1] & self._reached(i, where, 1))
         return np.full(np.count_nonzero(low), i), rows[low], columns[low], sure[low]
 
     def _confirmed(self, i, where):
@@ -185,6 +194,13 @@ class _Search:
             valid += np.isfinite(values[k])
             agreeing += np.abs(values[k] - middle) < limit
         return (agreeing >= 2) | (valid < 2)
+
+    def _reached(self, i, where, axis):
+        """Whether a pixel beside values, along an axis of the same exposure, comes close to the other exposures."""
+        own, middle = self._own(i, where), self.middle(where)
+        beside = self._own(i, _around(where, axis, (1,), self.shape))
+        highest = np.fmax(beside[0], beside[1])
+        return highest - own >= REACHED * (middle + self.levels[i] - own)
 
     def _below_along(self, i, where, axis):
         """Whether values are below their surroundings along an axis, near or far."""
@@ -280,5 +296,7 @@ def _without_gaps(low, deviation):
     labels, n = ndimage.label(~low, ALONG)
     numbers = np.arange(1, n + 1)
     size, total = np.bincount(labels.ravel(), minlength=n + 1)[1:], ndimage.sum_labels(deviation, labels, numbers)
-    fill = (size <= LONGEST_GAP) & (total < GAP_SUM * np.sqrt(size))
+    lines = ndimage.minimum(np.indices(low.shape)[0], labels, numbers).astype(int)
+    least = np.where(size <= low.sum(axis=1)[lines], SHORT_GAP_SUM, GAP_SUM)
+    fill = (size <= LONGEST_GAP) & (total < least * np.sqrt(size))
     return low | np.concatenate([[False], fill])[labels] & low.any(axis=1, keepdims=True)

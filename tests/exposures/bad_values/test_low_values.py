@@ -152,7 +152,7 @@ def test_hits_do_not_make_values_low(scene, population):
         simulated = make_stack(scene, (200, 250), n, hit_rate=0.03, population=population, seed=seed)
         images = [CCDData(ccd.data, unit=ccd.unit) for ccd in simulated.exposures]
         given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
-        low = find_low_values(_loaded(images, given))
+        low = _loaded(images, given).low
         assert low is None or low.sum() <= 1
 
 
@@ -170,7 +170,7 @@ def test_a_longer_exposure_has_deeper_gaps_that_are_not_low(scene, n):
     factors = (1.0, 2.5, 0.6)[:n]
     simulated = make_stack(scene, (200, 250), n, hit_rate=0.01, flux_factors=factors, sky_factors=factors, seed=3)
     given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
-    low = find_low_values(_loaded([CCDData(ccd.data, unit=ccd.unit) for ccd in simulated.exposures], given))
+    low = _loaded([CCDData(ccd.data, unit=ccd.unit) for ccd in simulated.exposures], given).low
     assert low is None or low.sum() <= 1
 
 
@@ -208,6 +208,44 @@ def test_the_clean_value_between_coincident_hits_is_not_low(scene, n):
         assert (simulated.hits[[0, 2], 146, 330] > 100).all()
         truth = simulated.expected[:, 146, 330].mean()
         assert abs(stack.combine("meancr2").data[146, 330] - truth) < 30
+
+
+def test_no_clean_value_between_crossing_tracks_is_low():
+    """Two exposures are hit in a gap between orders; the gap lies below the orders in every exposure."""
+    for seed in (401, 403):
+        simulated = make_stack("echelle", (400, 500), 3, hit_rate=0.05, seed=seed)
+        given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+        images = [CCDData(ccd.data, unit=ccd.unit) for ccd in simulated.exposures]
+        assert _loaded(images, given).low is None
+
+
+def test_spots_on_orders_are_low_up_to_their_middle():
+    """The middle of a spot has no neighbour that reaches the other exposures."""
+    simulated = make_stack("echelle", (300, 400), 3, hit_rate=0, seed=7)
+    cube = [np.array(ccd.data) for ccd in simulated.exposures]
+    bright = simulated.expected.mean(axis=0) > 300
+    bright[:10] = bright[-10:] = False
+    places = np.argwhere(bright)[:: bright.sum() // 40]
+    for row, column in places:
+        cube[1][row - 1 : row + 2, column - 1 : column + 2] = simulated.bias.value
+    given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    low = _loaded([CCDData(image, unit="adu") for image in cube], given).low
+    assert low[1][tuple(places.T)].mean() > 0.8
+
+
+@pytest.mark.parametrize("seed", [501, 502])
+def test_rows_that_are_blank_in_one_exposure_leave_the_columns_across(seed):
+    """A column has six low values where it crosses the rows; its other values are not low."""
+    simulated = make_stack("imaging", (300, 400), 3, hit_rate=0.01, seed=seed)
+    rng = np.random.default_rng(seed)
+    cube, truth = [np.array(ccd.data) for ccd in simulated.exposures], np.zeros(simulated.expected.shape, dtype=bool)
+    for i, image in enumerate(cube):
+        for rows in (slice(30 + 40 * i, 32 + 40 * i), slice(50 + 40 * i, 56 + 40 * i)):
+            image[rows] = simulated.bias.value + rng.normal(0, 2, image[rows].shape)
+            truth[i, rows] = True
+    given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    low = _loaded([CCDData(image, unit="adu") for image in cube], given).low
+    np.testing.assert_array_equal(low, truth)
 
 
 @pytest.mark.filterwarnings("ignore:the exposures scatter by")
