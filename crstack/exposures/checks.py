@@ -18,7 +18,7 @@ from crstack.exposures.bad_values.zeros import find_zeros
 from crstack.exposures.comparison.amplifiers import warn_of_amplifiers
 from crstack.exposures.comparison.copies import is_nearly_same, is_same
 from crstack.exposures.comparison.fields import of_one_field
-from crstack.exposures.comparison.lines import dark_lines
+from crstack.exposures.comparison.lines import dark_lines, words_of_lines
 from crstack.exposures.comparison.setups import warn_of_setups
 from crstack.exposures.comparison.shadows import find_shadows
 from crstack.exposures.comparison.times import factors_of_times
@@ -237,17 +237,16 @@ def _without_dark_lines(exposures):
     lines = dark_lines(exposures)
     if not lines:
         return exposures
-    dark, words = zero_image(exposures.data.shape, bool), []
+    dark = zero_image(exposures.data.shape, bool)
     for one in lines:
         dark[one.exposure][one.box] = True
-        kind = "column" if one.axis == 0 else "row"
-        words.append(f"{kind} {one.line + 1} of {exposures.names[one.exposure]} has {one.share:.2f}")
     if exposures.bad is not None:
         dark &= ~exposures.bad
+    words = ", ".join(words_of_lines(lines, exposures.names))
     warn_user(
-        f"a column or row is dark in one exposure: {', '.join(words)} of the light of those around it, and the other "
-        "exposures have no such line: is it a defect that a dither has moved, dust, or a fault of the readout? The "
-        f"values are taken as bad{_alone(exposures)}. To choose the pixels, give the exposure a mask of this line"
+        f"a column or row is dark in one exposure: {words} of the expected light, and the other exposures have no such "
+        "line: is it a defect that a dither has moved, dust, or a fault of the readout? The values are taken as "
+        f"bad{_alone(exposures)}. To choose the pixels, give the exposure a mask of this line"
     )
     return replace(with_bad(exposures, dark), low=dark if exposures.low is None else dark | exposures.low)
 

@@ -8,7 +8,7 @@ from crstack.utils.memory import relax
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
 
-__all__ = ["DarkLine", "dark_lines"]
+__all__ = ["DarkLine", "dark_lines", "words_of_lines"]
 
 #: lines are compared by parts of this number of pixels, or longer ones where there would be more than this number
 SIDE, MOST_PARTS = 16, 64
@@ -32,8 +32,15 @@ FEWEST_PARTS, SHARE = 5, 0.3
 #: the depth of a part differs from that of the line by at most this fraction of it, and this number of standard
 #: deviations, in at least this share of the parts
 OF_DEPTH, MOSTLY = 0.5, 0.75
-#: largest number of such lines of an exposure, and fewest lines of an image
+#: largest number of such lines, or of groups of blank lines, of an exposure, and fewest lines of an image
 MOST, FEWEST = 3, 40
+#: a line is blank if it has less than this share of the light of the others in most parts that have light, and the
+#: nearest lines with light before and after it have more than this share in their middle part
+BLANK, NOT_BLANK = 0.25, 0.6
+#: in these parts, the light is this number of times the read noise of one value
+OF_BLANK = 2.0
+#: widest group of blank lines, and largest distance of the lines before and after it
+WIDEST, BESIDE = 8, 7
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,9 @@ def dark_lines(exposures):
     the lines at a distance of 2 to 7 on both sides. A line of the spectrum of the sky changes between exposures too,
     but is there in all of them. So a part counts only where the other exposures are smooth, from the line before this
     one to that after it. The depth is the median of these parts, so that hits in some of them do not matter. Most parts
-    have this depth. A dark line at a line of the spectrum, or along a trace, is not found.
+    have this depth. A dark line at a line of the spectrum, or along a trace, is found only if it is blank: it has less
+    than 0.25 of the light of the others in most parts that have light, and the nearest lines with light on both sides
+    have more than 0.6 (median of the parts). The light changes less abruptly where a trace has moved or is wider.
     """
     if min(exposures.shape) < max(FEWEST, FEWEST_PARTS * SIDE):
         return []
@@ -93,7 +102,31 @@ def dark_lines(exposures):
             depths = {line: search.depth_of(i, line) for line in search.candidates(i)}
             lines = [DarkLine(i, axis, line, 1 - depth) for line, depth in depths.items() if depth is not None]
             found += lines if len(lines) <= MOST else []
+            known = {one.line for one in lines}
+            found += [DarkLine(i, axis, line, share) for line, share in search.blank(i) if line not in known]
     return sorted(found, key=lambda one: one.exposure)
+
+
+def words_of_lines(lines, names):
+    """What is left of the light of lines, such as "rows 3 to 5 of exposure 2 have 0.01", for each group of lines."""
+    groups = []
+    for one in sorted(lines, key=lambda one: (one.exposure, one.axis, one.line)):
+        last = groups[-1][-1] if groups else None
+        if last is not None and (last.exposure, last.axis, last.line + 1) == (one.exposure, one.axis, one.line):
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    words = []
+    for group in groups:
+        kind, first, name = "row" if group[0].axis else "column", group[0].line + 1, names[group[0].exposure]
+        share = max(float(np.median([one.share for one in group])), 0.0)
+        which = (
+            f"{kind} {first} of {name} has"
+            if len(group) == 1
+            else f"{kind}s {first} to {group[-1].line + 1} of {name} have"
+        )
+        words.append(f"{which} {share:.2f}")
+    return words
 
 
 def _means_of_parts(exposures):
@@ -179,6 +212,33 @@ class _Lines:
         if np.count_nonzero(used) < max(FEWEST_PARTS, SHARE * len(used)):
             return None
         return _common_depth(depths[used][:, [0, *range(3, depths.shape[1])]], errors[:, used])
+
+    def blank(self, i):
+        """Lines of an exposure without light where the others have some, as pairs of number and share of the light."""
+        others = np.delete(self.means, i, axis=0)
+        with np.errstate(all="ignore"):
+            lit = (others > np.delete(OF_BLANK * self.least, i, axis=0)[:, None]).all(axis=0)
+            ratio = np.where(lit, self.means[i] / others.mean(axis=0), np.nan)
+            usual = float(_median(ratio.ravel()))
+            number = np.count_nonzero(np.isfinite(ratio), axis=0)
+            dark = np.count_nonzero(ratio < BLANK * usual, axis=0) >= np.maximum(MOSTLY * number, FEWEST_PARTS)
+            bright = _median(ratio) > NOT_BLANK * usual
+        edges = np.flatnonzero(np.diff(dark, prepend=False, append=False))
+        runs = [
+            one for one in zip(edges[::2], edges[1::2], strict=True) if self._ends(number >= FEWEST_PARTS, bright, *one)
+        ]
+        if len(runs) > MOST:
+            return []
+        share = _median(ratio / usual)
+        return [(int(line), float(share[line])) for run in runs for line in range(*run)]
+
+    @staticmethod
+    def _ends(lit, bright, start, stop):
+        """Whether a group of blank lines is narrow, and the nearest lines with light on both sides are not blank."""
+        before, after = np.arange(start - 1, start - 1 - BESIDE, -1), np.arange(stop, stop + BESIDE)
+        sides = [one[(one >= 0) & (one < len(lit))] for one in (before, after)]
+        nearest = [one[lit[one]][:1] for one in sides]
+        return stop - start <= WIDEST and all(len(one) and bright[one[0]] for one in nearest)
 
     def _noise(self, levels, line):
         """Standard deviations of the means (N, parts) of a line at some levels."""

@@ -65,6 +65,42 @@ def test_a_dark_line_of_a_spectrum_between_its_lines(axis, line):
     assert found.bad[0][box_of(axis, line)].all()
 
 
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("scene", ["echelle", "ifu"])
+def test_blank_rows_along_traces(scene, n, width):
+    """The rows above and below a trace have another light, in every exposure."""
+    expected = make_stack(scene, shape=SHAPE, n_exposures=n, seed=4310).expected.mean(axis=0)
+    values = values_of(scene, n, seed=4310)
+    bright = np.median(expected, axis=1)
+    lines = [int(np.argmax(np.where((np.arange(len(bright)) // 50) == part, bright, 0))) for part in (1, 2)]
+    for line in lines:
+        values[1][line : line + width] = np.random.default_rng(line).normal(0, READNOISE, (width, SHAPE[1]))
+    found, (word,) = loaded(values)
+    first, last = lines[0] + 1, lines[0] + width
+    assert (
+        f"row {first} of exposure 2 has 0.0" if width == 1 else f"rows {first} to {last} of exposure 2 have 0.0"
+    ) in word
+    blank = np.zeros(found.data.shape, dtype=bool)
+    for line in lines:
+        blank[1, line : line + width] = True
+    assert found.low[blank].all()
+    assert np.count_nonzero(found.low & ~blank) < 5
+    lit = blank[1] & (expected > 80)
+    with pytest.warns(CRStackWarning, match="is dark in one exposure"):
+        combined = CRStack(values, unit=u.electron, readnoise=READNOISE * u.electron).combine("meanjoint")
+    assert np.median(combined.data[lit] / expected[lit]) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("scene", ["echelle", "ifu"])
+def test_traces_that_have_moved_leave_no_blank_row(scene, step):
+    for n in (2, 3):
+        values = values_of(scene, n)
+        values[1] = np.roll(values[1], step, axis=0)
+        assert loaded(values)[1] == []
+
+
 def test_a_part_of_a_column_does_not_make_all_of_it_bad():
     values = values_of("imaging", 3)
     values[1][:120, 150] *= 0.5
