@@ -27,6 +27,7 @@ from crstack.equalize.fit.line_rounds import (
     polish,
     refine_after_lines,
 )
+from crstack.equalize.fit.object_part import has_lines, spread_response
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
@@ -52,6 +53,8 @@ SLOPING = ("slope", "surface")
 #: least decrease of chi squared by which one of two fits of the throughputs is better, and largest difference of
 #: throughputs that agree
 LEAST_GAIN, APART = 60.0, 0.05
+#: a model without kernels is not fitted further if its criterion exceeds that of another model by this factor
+MUCH_WORSE = 1.2
 #: fewest pixels with structure that decide between the two fits
 FEWEST = 40
 
@@ -231,7 +234,7 @@ def _best_of_orders(model, alone=None):
     """The best of a model, of others with its terms in other orders, and of one of the object ``alone``."""
     axes = {line.axis for line in model.lines if line.name == "backgrounds"}
     if not axes and model.start is None and len(model.lines) < MOST_LINES:
-        return alone or model
+        return _object_and_sky(alone or model)
     models = [model]
     if axes and added_first(model.lines) != model.lines:
         models.append(copy.copy(model))
@@ -247,12 +250,11 @@ def _best_of_orders(model, alone=None):
     if _describes_more(other, best):
         refine_after_lines(other)
         best = other if _describes_more(other, best) else best
-    best = _object_and_sky(best)
     if axes and not (best.lines_first or best.object_alone):
         # kernels that were fitted before these levels describe lines of the sky as well
         refine_after_lines(best)
     polish(best)
-    return best
+    return _object_and_sky(best)
 
 
 def _object_and_sky(model):
@@ -261,11 +263,18 @@ def _object_and_sky(model):
         return model
     if not {"response", "backgrounds"} <= model.names:
         return model
-    for axis in "xy":
+    common = model.common(CONTRAST[-1])
+    for axis, across in ("xy", "yx"):
+        if not has_lines(common, model.variance_of(common), across):
+            continue
         other = _anew(model, None, object_alone=True)
         fit_object_and_sky(other, axis)
-        if _describes_more(other, model):
-            model = _refined_after_lines(other)
+        if criterion(other) < MUCH_WORSE * criterion(model):
+            # a shift across the rows, which no kernel describes yet, is no response of the rows
+            spread_response(other, axis, other.common(CONTRAST[-1]))
+            other = _refined_after_lines(other)
+            polish(other)
+            model = other if _describes_more(other, model) else model
     return model
 
 

@@ -567,6 +567,7 @@ def test_noise_of_the_change_by_a_kernel():
         drifts=np.zeros((2, 2)),
         steps=((0, 0), (0, 0)),
         factors=nothing + 1,
+        sky_along=None,
     )
     ExpectedExposures.change(model, common, np.full((20, 30), 4.0, np.float32))
     inside = np.s_[3:-3, 3:-3]

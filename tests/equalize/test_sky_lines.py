@@ -72,8 +72,8 @@ def test_lines_that_brighten_are_described_to_the_noise(factors, options):
     # it is the sky that brightens, and no throughput
     np.testing.assert_allclose(found.factors, 1, atol=0.03)
     of_lines = {line.setting for line in found.lines if line.axis == "y"}
-    assert of_lines
-    assert of_lines <= {"sky", "backgrounds"}
+    # a response of the columns may be added, because it leaves the trace, which is straight along the rows
+    assert of_lines & {"sky", "backgrounds"}
 
 
 @pytest.mark.parametrize("kept", [(1, 0.7), (1, 0.4)])

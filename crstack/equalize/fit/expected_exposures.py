@@ -8,6 +8,7 @@ from crstack.equalize.fit.differences import Differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
 from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors, split_kernel
 from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.fit.object_part import object_of
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.offsets import medians_around
 from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
@@ -110,6 +111,8 @@ class ExpectedExposures:
         self.freedom = {}
         # whether the throughput along rows and columns is that of the object, and lines across it do not change
         self.object_alone = object_alone if of_part is None else of_part.object_alone
+        # axis of the lines of the sky, if terms along it describe their changes, so that kernels change the rest only
+        self.sky_along = None if of_part is None else of_part.sky_along
         self.kinds, self.grids = [""] * n, None
         if of_part is None and steps is None and "offsets" in names:
             planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]
@@ -304,7 +307,7 @@ class ExpectedExposures:
         if self.kernels.any() or moved_by_pixels:
             scene = without_hot(common, variance, noise, moved_by_pixels)
         for i, (factor, step) in enumerate(zip(np.float32(self.factors), self.steps, strict=True)):
-            blur, own = change_by_kernel(scene, noise, self.kernels[i], self.drifts[i])
+            blur, own = change_by_kernel(object_of(self, i, scene), noise, self.kernels[i], self.drifts[i])
             change = blur
             if any(step):
                 change, own = change_by_step(scene, noise, blur, own, factor, step)

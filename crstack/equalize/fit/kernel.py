@@ -185,7 +185,8 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     variances : `~numpy.ndarray`
         (N, M) of these.
     surroundings : `~numpy.ndarray`
-        (size * size, M) common image at the steps of a kernel around the pixels, as a kernel reaches them.
+        (1 or N, size * size, M) the image that a kernel changes, at the steps of a kernel around the pixels. It is one
+        image for all exposures, or one for each.
     structure : `~numpy.ndarray`
         (M,) contrast of the image around each pixel; the residual of the kernel is a part of it.
     folds : `~numpy.ndarray` of bool
@@ -205,9 +206,9 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     -------
     fitted : FittedKernels
     """
-    size = int(np.sqrt(len(surroundings)))
+    size = int(np.sqrt(surroundings.shape[1]))
     if start is not None:
-        targets = targets - (start - 1)[:, None] * surroundings[size * size // 2]
+        targets = targets - (start - 1)[:, None] * surroundings[:, size * size // 2]
     full = _Normal(targets, variances, surroundings, structure, folds, least_share, positions)
     n, with_seeing = len(targets), any(one.seeing for one in ladder)
     gain, terms = _needed(full, ladder, n, None if start is None else FLUX)
@@ -267,27 +268,35 @@ def _drift_rows(surroundings, positions):
     return np.array(found)
 
 
+def _design(surroundings, positions):
+    """Rows of the design: steps of the kernel, changes of the shift, and a constant."""
+    drifts = _drift_rows(surroundings, positions)
+    return np.concatenate([surroundings, drifts, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
+
+
 class _Normal:
     """Normal equations of each half of the image, for steps of the kernel, changes of the shift, and a constant."""
 
     def __init__(self, targets, variances, surroundings, structure, folds, least_share, positions=None):
-        drifts = _drift_rows(surroundings, positions)
-        design = np.concatenate([surroundings, drifts, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
-        self.n_drifts = len(drifts)
-        size = int(np.sqrt(len(surroundings)))
+        designs = [_design(one, positions) for one in surroundings]
+        size = int(np.sqrt(surroundings.shape[1]))
+        self.n_drifts = len(designs[0]) - size**2 - 1
         rows = self._rows(KernelTerms(REACHES[-1]).basis(size), positions is not None)
-        halves = [(one, design[:, one]) for one in (folds, ~folds)]
+        # rows of the design in each half of the image, for one design or for that of each exposure
+        parts = [[(one, design[:, one]) for one in (folds, ~folds)] for design in designs]
+        if len(designs) == 1:
+            designs, parts = designs * len(targets), parts * len(targets)
         square = structure.astype(np.float64) ** 2
         contrast = square, square > np.quantile(square, OF_CONTRAST)
 
-        def sums_of(target, variance):
+        def sums_of(target, variance, design, halves):
             weight = _robust_weights(target, variance, design, rows, contrast, least_share)
             known = np.where(np.isfinite(target), target, 0)
             sides = [half * weight[one] for one, half in halves]
             matrices = [side @ half.T for side, (_, half) in zip(sides, halves, strict=True)]
             return matrices, [side @ known[one] for side, (one, _) in zip(sides, halves, strict=True)]
 
-        pairs = map_threads(lambda one: sums_of(*one), zip(targets, variances, strict=True))
+        pairs = map_threads(lambda one: sums_of(*one), zip(targets, variances, designs, parts, strict=True))
         self.matrices, self.vectors = zip(*pairs, strict=True)
 
     def _rows(self, basis, drifting=False):

@@ -140,6 +140,7 @@ def fit_object_and_sky(model, axis):
     sky = [LineTerm("y" if axis == "x" else "x", setting) for setting in ("sky", "backgrounds")]
     fit_line_terms(model, [*sky, LineTerm(axis, "response")])
     polish(model)
+    model.sky_along = sky[0].axis
 
 
 def at_other_places(model):

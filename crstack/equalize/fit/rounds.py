@@ -8,6 +8,7 @@ from crstack.equalize.fit.expected_exposures import CONTRAST
 from crstack.equalize.fit.fine_surfaces import FEWEST as FEWEST_OF_FINE
 from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
 from crstack.equalize.fit.kernel import SIZE, fit_kernels
+from crstack.equalize.fit.object_part import images_of_kernels
 from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
 from crstack.equalize.terms.offsets import hot_pixels
 from crstack.utils.medians import median_of_values
@@ -102,7 +103,7 @@ def _fit_kernels(model, common, variance, structure, used, least_share):
         return
     rows, columns = np.divmod(place, common.shape[1])
     level, around = _local_levels(model, common, variance, structure, (rows, columns))
-    surroundings = _surroundings(common - level, rows, columns)
+    surroundings = np.stack([_surroundings(one, rows, columns) for one in images_of_kernels(model, common, level)])
     signal = common.ravel()[place]
     targets = np.stack([_target_of(model, i, rows, columns, signal) for i in range(len(model.levels))])
     targets -= signal + around
@@ -126,7 +127,7 @@ def _fit_kernels(model, common, variance, structure, used, least_share):
     # with a mean change of 0, the common image is to first order the mean of the exposures
     kernels = _with_light(fitted.kernels - fitted.kernels.mean(axis=0), model.start)
     terms, drifts = fitted.terms, fitted.drifts - fitted.drifts.mean(axis=0)
-    effect = np.abs(kernels.reshape(len(kernels), -1) @ surroundings) / np.sqrt(variances)
+    effect = np.abs(kernels.reshape(len(kernels), 1, -1) @ surroundings)[:, 0] / np.sqrt(variances)
     if terms is not None and np.percentile(effect, STRONG) < LEAST_EFFECT:
         kernels, terms, drifts = np.zeros_like(kernels), None, np.zeros_like(drifts)
     model.kernels, model.terms, model.covariance, model.drifts = kernels, terms, fitted.errors, drifts

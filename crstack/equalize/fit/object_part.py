@@ -1,0 +1,117 @@
+"""The object on a slit, which seeing, shift and slit losses change, apart from the lines of the sky that cross it.
+
+Where terms along the lines of the sky describe all changes of the sky, kernels apply to the object only. A kernel for
+both would be that of the sky, because its lines are brighter. These terms have removed the shift of the lines. The shift
+of the object would then not be found, and its rows would seem to have another throughput each.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from crstack.equalize.fit.lines import straight_blocks, straight_part
+from crstack.equalize.terms.steps import moved
+from crstack.utils.medians import median_of_values
+
+__all__ = ["has_lines", "images_of_kernels", "object_of", "spread_response"]
+
+#: rows over which the throughput of an object is averaged before kernels are fitted
+ROWS = 25
+#: an image has lines along an axis if, across them, this quantile of the deviation from the median of the window
+#: (pixels) around is at least this number of standard deviations of a pixel. Stars reach a few hundredths
+QUANTILE, WINDOW, CLEAR = 0.9, 51, 1.0
+#: least light (electrons) by which anything is divided
+LEAST_LIGHT = np.float32(1e-6)
+
+
+def has_lines(image, variance, axis):
+    """Whether an image has straight lines along an axis, such as those of the sky along a slit.
+
+    Parameters
+    ----------
+    image, variance : `~numpy.ndarray`
+        (ny, nx) common image, and variance of one exposure there, electrons and their squares.
+    axis : {"x", "y"}
+        Axis along the lines.
+
+    Returns
+    -------
+    found : bool
+    """
+    medians, _ = straight_blocks(image if axis == "y" else image.T)
+    above = medians - ndimage.median_filter(medians, (1, WINDOW), mode="nearest")
+    half = WINDOW // 2
+    if medians.shape[1] > 2 * WINDOW:
+        # at the edges, a gradient differs from the median
+        above = above[:, half:-half]
+    return bool(np.quantile(np.abs(above), QUANTILE) > CLEAR * np.sqrt(median_of_values(variance)))
+
+
+def object_of(model, i, image):
+    """The part of an image that the kernel of an exposure changes, with the throughput of this part.
+
+    Parameters
+    ----------
+    model : `~crstack.equalize.fit.expected_exposures.ExpectedExposures`
+        The fit.
+    i : int
+        Number of the exposure, from 0.
+    image : `~numpy.ndarray`
+        (ny, nx) common image, electrons.
+
+    Returns
+    -------
+    part : `~numpy.ndarray`
+        (ny, nx) the object alone where terms describe the lines of the sky; else the image itself.
+    """
+    if model.sky_along is None:
+        return image
+    part = image - straight_part(image, model.sky_along)
+    if model.gains is None:
+        return part
+    # the response multiplies all of the image, but its effect is that on the object
+    return part + moved(model.gains[i], tuple(-step for step in model.steps[i])) * image
+
+
+def images_of_kernels(model, common, level):
+    """The images to which kernels are fitted: one for all exposures, or one for each.
+
+    Parameters
+    ----------
+    model : `~crstack.equalize.fit.expected_exposures.ExpectedExposures`
+        The fit.
+    common : `~numpy.ndarray`
+        (ny, nx) common image, electrons.
+    level : `~numpy.ndarray` or float
+        Its level.
+
+    Returns
+    -------
+    images : list of `~numpy.ndarray`
+        Of 1 or N images (ny, nx).
+    """
+    if model.sky_along is None:
+        return [common - level]
+    return [object_of(model, i, common) for i in range(len(model.levels))]
+
+
+def spread_response(model, axis, common):
+    """Replace the throughput of an object in each row by the mean of the rows around, weighted by its light.
+
+    A shift or another seeing moves light between rows, which hardly changes this mean.
+
+    Parameters
+    ----------
+    model : `~crstack.equalize.fit.expected_exposures.ExpectedExposures`
+        The fit; its response is changed.
+    axis : {"x", "y"}
+        Axis along the object.
+    common : `~numpy.ndarray`
+        (ny, nx) common image, electrons.
+    """
+    if model.gains is None:
+        return
+    window = (ROWS, 1) if axis == "x" else (1, ROWS)
+    light = np.maximum(ndimage.uniform_filter(model.brightness, window, mode="nearest"), LEAST_LIGHT)
+    common = np.maximum(common, np.maximum(model.brightness, LEAST_LIGHT))
+    change = ndimage.uniform_filter(model.gains * common, (0, *window), mode="nearest")
+    model.gains = change / light * (model.brightness / common)
