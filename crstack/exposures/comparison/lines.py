@@ -4,14 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.utils.memory import relax
-from crstack.utils.normal import SIGMA_PER_MAD
-from crstack.utils.threads import map_threads
+from crstack.exposures.comparison.blank_lines import blank_lines
+from crstack.exposures.comparison.parts_of_lines import (
+    FEWEST_PARTS,
+    MOSTLY,
+    SIDE,
+    means_of_parts,
+    median_of_valid,
+    side_of_parts,
+    sigma_of,
+)
 
 __all__ = ["DarkLine", "dark_lines", "words_of_lines"]
 
-#: lines are compared by parts of this number of pixels, or longer ones where there would be more than this number
-SIDE, MOST_PARTS = 16, 64
 #: distances of the lines on each side that are compared
 DISTANCES = (2, 3, 4, 5, 6, 7)
 #: relative to the other exposures, a line is darker than those around it by this fraction, and by this number of
@@ -27,20 +32,13 @@ LIT, OF_READNOISE = 5.0, 1.0
 OF_CANDIDATES = 0.8
 #: standard deviation of a median over that of a mean
 OF_MEDIAN = 1.25
-#: fewest parts that count, and their least share of the line
-FEWEST_PARTS, SHARE = 5, 0.3
+#: least share of the parts of a line that count
+SHARE = 0.3
 #: the depth of a part differs from that of the line by at most this fraction of it, and this number of standard
-#: deviations, in at least this share of the parts
-OF_DEPTH, MOSTLY = 0.5, 0.75
-#: largest number of such lines, or of groups of blank lines, of an exposure, and fewest lines of an image
+#: deviations, in most of the parts
+OF_DEPTH = 0.5
+#: largest number of such lines of an exposure, and fewest lines of an image
 MOST, FEWEST = 3, 40
-#: a line is blank if it has less than this share of the light of the others in most parts that have light, and the
-#: nearest lines with light before and after it have more than this share in their middle part
-BLANK, NOT_BLANK = 0.25, 0.6
-#: in these parts, the light is this number of times the read noise of one value
-OF_BLANK = 2.0
-#: widest group of blank lines, and largest distance of the lines before and after it
-WIDEST, BESIDE = 8, 7
 
 
 @dataclass(frozen=True)
@@ -96,14 +94,15 @@ def dark_lines(exposures):
     if min(exposures.shape) < max(FEWEST, FEWEST_PARTS * SIDE):
         return []
     found, readnoises = [], _noise_without_light(exposures)
-    for axis, means in enumerate(_means_of_parts(exposures)):
+    for axis, means in enumerate(means_of_parts(exposures)):
         search = _Lines(exposures, axis, means, readnoises)
         for i in range(len(exposures)):
             depths = {line: search.depth_of(i, line) for line in search.candidates(i)}
             lines = [DarkLine(i, axis, line, 1 - depth) for line, depth in depths.items() if depth is not None]
             found += lines if len(lines) <= MOST else []
             known = {one.line for one in lines}
-            found += [DarkLine(i, axis, line, share) for line, share in search.blank(i) if line not in known]
+            blank = blank_lines(exposures, i, axis, means, search.least)
+            found += [DarkLine(i, axis, line, share) for line, share in blank if line not in known]
     return sorted(found, key=lambda one: one.exposure)
 
 
@@ -129,40 +128,6 @@ def words_of_lines(lines, names):
     return words
 
 
-def _means_of_parts(exposures):
-    """Means of the valid values of parts of columns and of rows, each (N, parts, lines); NaN where most are bad."""
-    sides = [_side(length) for length in exposures.shape]
-    numbers = [length // side for length, side in zip(exposures.shape, sides, strict=True)]
-    ny, nx = exposures.shape
-    columns = np.full((len(exposures), numbers[0], nx), np.nan, np.float32)
-    rows = np.full((len(exposures), ny, numbers[1]), np.nan, np.float32)
-    width = numbers[1] * sides[1]
-
-    def work(item):
-        i, part = item
-        band = slice(part * sides[0], (part + 1) * sides[0] if part < numbers[0] else ny)
-        plane, bad = exposures.data[i, band], exposures.bad_of(i)
-        bad = None if bad is None else bad[band]
-        if part < numbers[0]:
-            columns[i, part] = _means(plane, bad, 0)
-        blocks = (len(plane), numbers[1], sides[1])
-        bad = None if bad is None else bad[:, :width].reshape(blocks)
-        rows[i, band] = _means(plane[:, :width].reshape(blocks), bad, -1)
-        relax()
-
-    map_threads(work, [(i, part) for i in range(len(exposures)) for part in range(numbers[0] + 1)])
-    return columns, rows.swapaxes(1, 2)
-
-
-def _means(values, bad, axis):
-    """Means of the values that are not bad, which are 0 where they are; NaN where most are bad."""
-    total = values.sum(axis=axis)
-    if bad is None:
-        return total / np.float32(values.shape[axis])
-    number = values.shape[axis] - np.count_nonzero(bad, axis=axis)
-    return np.where(number > values.shape[axis] / 2, total / np.maximum(number, 1), np.nan)
-
-
 def _noise_without_light(exposures):
     """Middle standard deviation (N,) of the values of each exposure where there is no light."""
     some = tuple(slice(None, None, max(length // 100, 1)) for length in exposures.shape)
@@ -184,18 +149,18 @@ class _Lines:
         others = np.delete(self.means, i, axis=0)
         lit = (others > np.delete(self.least, i, axis=0)[:, None]).all(axis=0)
         with np.errstate(all="ignore"):
-            ratio = _median(np.where(lit, self.means[i] / others.mean(axis=0), np.nan))
-            depths = 1 - ratio / _median(ratio[_around(np.arange(len(ratio)), len(ratio))])
+            ratio = median_of_valid(np.where(lit, self.means[i] / others.mean(axis=0), np.nan))
+            depths = 1 - ratio / median_of_valid(ratio[_around(np.arange(len(ratio)), len(ratio))])
         known = depths[np.isfinite(depths)]
         if not len(known):
             return []
-        return np.flatnonzero(np.nan_to_num(depths) > max(OF_CANDIDATES * DEPTH, OF_RATIOS * _sigma(known))).tolist()
+        return np.flatnonzero(np.nan_to_num(depths) > max(OF_CANDIDATES * DEPTH, OF_RATIOS * sigma_of(known))).tolist()
 
     def depth_of(self, i, line):
         """Fraction of its light that a line of an exposure lacks; None if it is not dark all along."""
         number = self.means.shape[2]
         around = self.means[:, :, _around(line, number)]
-        level = _median(np.moveaxis(around, 2, 0))
+        level = median_of_valid(np.moveaxis(around, 2, 0))
         sigma = self._noise(level, line)
         lit = (level > np.maximum(LIT * sigma, self.least)).all(axis=0)
         if np.count_nonzero(lit) < FEWEST_PARTS:
@@ -206,43 +171,16 @@ class _Lines:
             others = np.delete(relative, i, axis=0)
             middle = others.mean(axis=0)
             depths, errors = 1 - relative[i] / middle, sigma / level
-            limits = OF_OTHERS * _median(depths[lit, 0]) + SIGMAS * np.delete(errors, i, axis=0)
+            limits = OF_OTHERS * median_of_valid(depths[lit, 0]) + SIGMAS * np.delete(errors, i, axis=0)
             used = lit & (np.abs(others[:, :, :3] - 1) < limits[:, :, None]).all(axis=(0, 2))
         used &= np.isfinite(depths[:, 0])
         if np.count_nonzero(used) < max(FEWEST_PARTS, SHARE * len(used)):
             return None
         return _common_depth(depths[used][:, [0, *range(3, depths.shape[1])]], errors[:, used])
 
-    def blank(self, i):
-        """Lines of an exposure without light where the others have some, as pairs of number and share of the light."""
-        others = np.delete(self.means, i, axis=0)
-        with np.errstate(all="ignore"):
-            lit = (others > np.delete(OF_BLANK * self.least, i, axis=0)[:, None]).all(axis=0)
-            ratio = np.where(lit, self.means[i] / others.mean(axis=0), np.nan)
-            usual = float(_median(ratio.ravel()))
-            number = np.count_nonzero(np.isfinite(ratio), axis=0)
-            dark = np.count_nonzero(ratio < BLANK * usual, axis=0) >= np.maximum(MOSTLY * number, FEWEST_PARTS)
-            bright = _median(ratio) > NOT_BLANK * usual
-        edges = np.flatnonzero(np.diff(dark, prepend=False, append=False))
-        runs = [
-            one for one in zip(edges[::2], edges[1::2], strict=True) if self._ends(number >= FEWEST_PARTS, bright, *one)
-        ]
-        if len(runs) > MOST:
-            return []
-        share = _median(ratio / usual)
-        return [(int(line), float(share[line])) for run in runs for line in range(*run)]
-
-    @staticmethod
-    def _ends(lit, bright, start, stop):
-        """Whether a group of blank lines is narrow, and the nearest lines with light on both sides are not blank."""
-        before, after = np.arange(start - 1, start - 1 - BESIDE, -1), np.arange(stop, stop + BESIDE)
-        sides = [one[(one >= 0) & (one < len(lit))] for one in (before, after)]
-        nearest = [one[lit[one]][:1] for one in sides]
-        return stop - start <= WIDEST and all(len(one) and bright[one[0]] for one in nearest)
-
     def _noise(self, levels, line):
         """Standard deviations of the means (N, parts) of a line at some levels."""
-        side = _side(self.exposures.shape[self.axis])
+        side = side_of_parts(self.exposures.shape[self.axis])
         along = np.arange(levels.shape[1]) * side + side // 2
         where = (along, np.full_like(along, line)) if self.axis == 0 else (np.full_like(along, line), along)
         levels = np.maximum(np.nan_to_num(levels), 0).astype(np.float32)
@@ -255,16 +193,11 @@ def _common_depth(depths, errors):
 
     ``errors`` (N, parts) are those of the means of the parts, relative to their level.
     """
-    depth, *around = _median(depths)
+    depth, *around = median_of_valid(depths)
     error = np.sqrt(np.square(errors).sum(axis=0))
-    scatter = max(_sigma(around), OF_MEDIAN * _median(error) / np.sqrt(len(error)))
+    scatter = max(sigma_of(around), OF_MEDIAN * median_of_valid(error) / np.sqrt(len(error)))
     alike = np.abs(depths[:, 0] - depth) < OF_DEPTH * depth + SIGMAS * error
     return float(depth) if depth > max(DEPTH, OF_AROUND * scatter) and np.mean(alike) >= MOSTLY else None
-
-
-def _side(length):
-    """Pixels of a part of lines of some length."""
-    return max(SIDE, -(-length // MOST_PARTS))
 
 
 def _around(lines, number):
@@ -276,19 +209,3 @@ def _around(lines, number):
 def _reflected(lines, number):
     """Numbers of lines, of those beyond the edges of the image that of their reflection."""
     return number - 1 - np.abs(number - 1 - np.abs(lines))
-
-
-def _median(values):
-    """Median along the first axis of the values that are not NaN; NaN where there are none."""
-    ordered = np.sort(values, axis=0)
-    number = np.count_nonzero(np.isfinite(ordered), axis=0)
-
-    def of_rank(rank):
-        return np.take_along_axis(ordered, np.asarray(np.maximum(rank, 0))[None], axis=0)[0]
-
-    return (of_rank((number - 1) // 2) + of_rank(number // 2)) / 2
-
-
-def _sigma(deviations):
-    """Standard deviation of normal values about 0, from the median of their absolute values."""
-    return SIGMA_PER_MAD * float(_median(np.abs(np.asarray(deviations))))

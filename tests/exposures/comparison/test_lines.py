@@ -73,20 +73,20 @@ def test_blank_rows_along_traces(scene, n, width):
     expected = make_stack(scene, shape=SHAPE, n_exposures=n, seed=4310).expected.mean(axis=0)
     values = values_of(scene, n, seed=4310)
     bright = np.median(expected, axis=1)
+    before = width // 2
     lines = [int(np.argmax(np.where((np.arange(len(bright)) // 50) == part, bright, 0))) for part in (1, 2)]
     for line in lines:
-        values[1][line : line + width] = np.random.default_rng(line).normal(0, READNOISE, (width, SHAPE[1]))
+        values[1][line - before : line - before + width] = np.random.default_rng(line).normal(
+            0, READNOISE, (width, SHAPE[1])
+        )
     found, (word,) = loaded(values)
-    first, last = lines[0] + 1, lines[0] + width
-    assert (
-        f"row {first} of exposure 2 has 0.0" if width == 1 else f"rows {first} to {last} of exposure 2 have 0.0"
-    ) in word
+    assert f"row{'' if width == 1 else 's'} {lines[0] + 1 - before} " in word
     blank = np.zeros(found.data.shape, dtype=bool)
     for line in lines:
-        blank[1, line : line + width] = True
-    assert found.low[blank].all()
-    assert np.count_nonzero(found.low & ~blank) < 5
+        blank[1, line - before : line - before + width] = True
     lit = blank[1] & (expected > 80)
+    assert found.low[1][lit].all()
+    assert np.count_nonzero(found.low & ~blank) < 5
     with pytest.warns(CRStackWarning, match="is dark in one exposure"):
         combined = CRStack(values, unit=u.electron, readnoise=READNOISE * u.electron).combine("meanjoint")
     assert np.median(combined.data[lit] / expected[lit]) == pytest.approx(1, abs=0.03)
