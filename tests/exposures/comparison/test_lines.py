@@ -92,12 +92,13 @@ def test_blank_rows_along_traces(scene, n, width):
     assert np.median(combined.data[lit] / expected[lit]) == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 6])
-@pytest.mark.parametrize("scene", ["echelle", "ifu"])
-def test_traces_that_have_moved_leave_no_blank_row(scene, step):
+@pytest.mark.parametrize("step", [1, 3, 6])
+@pytest.mark.parametrize("scene", ["echelle", "ifu", "slit"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_traces_that_have_moved_leave_no_blank_line(scene, step, axis):
     for n in (2, 3):
         values = values_of(scene, n)
-        values[1] = np.roll(values[1], step, axis=0)
+        values[1] = np.roll(values[1], step, axis=axis)
         assert loaded(values)[1] == []
 
 
