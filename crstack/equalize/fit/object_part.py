@@ -1,8 +1,8 @@
 """The object on a slit, which seeing, shift and slit losses change, apart from the lines of the sky that cross it.
 
 Where terms along the lines of the sky describe all changes of the sky, kernels apply to the object only. A kernel for
-both would be that of the sky, because its lines are brighter. These terms have removed the shift of the lines. The shift
-of the object would then not be found, and its rows would seem to have another throughput each.
+both would be that of the sky, because its lines are brighter. These terms have removed the shift of the lines. The
+shift of the object would then not be found, and its rows would seem to have another throughput each.
 """
 
 import numpy as np

@@ -15,6 +15,8 @@ __all__ = ["blank_lines"]
 #: a line is blank if it has less than this share of the light of the others in most parts that have light, and the
 #: nearest lines with light before and after it have more than this share in their middle part
 BLANK, NOT_BLANK = 0.25, 0.6
+#: no line with light near them has this share: light that has moved is brighter at its new place
+BRIGHT = 1.5
 #: in these parts, the light is this number of times the noise of a value without light, and the expected light is this
 #: number of times the scatter of all parts
 OF_READNOISE, OF_SCATTER = 2.0, 6.0
@@ -65,11 +67,12 @@ def blank_lines(exposures, i, axis, means, readnoises):
 
 
 def _ends(number, share, start, stop):
-    """Whether a group of dark lines is narrow, and the nearest lines with light on both sides are not dark."""
+    """Whether a group of dark lines is narrow, and the lines beside it are neither dark nor bright."""
     before, after = np.arange(start - 1, start - 1 - BESIDE, -1), np.arange(stop, stop + BESIDE)
     sides = [one[(one >= 0) & (one < len(share))] for one in (before, after)]
-    nearest = [one[number[one] >= FEWEST_PARTS][:1] for one in sides]
-    return stop - start <= WIDEST and all(len(one) and share[one[0]] > NOT_BLANK for one in nearest)
+    lit = [share[one[number[one] >= FEWEST_PARTS]] for one in sides]
+    dark = stop - start > WIDEST or not all(len(one) and one[0] > NOT_BLANK for one in lit)
+    return not dark and np.concatenate(lit).max() < BRIGHT
 
 
 def _is_blank(exposures, i, axis, line, usual, least):

@@ -102,6 +102,27 @@ def test_traces_that_have_moved_leave_no_blank_line(scene, step, axis):
         assert loaded(values)[1] == []
 
 
+@pytest.mark.parametrize("shift", [3.3, 5.0])
+def test_bright_sky_lines_that_have_moved_leave_no_blank_column(shift):
+    """The old place of a line is dark, and its new place beside it is bright."""
+    columns = np.arange(SHAPE[1])
+    rng = np.random.default_rng(4320)
+    values = []
+    for moved in (0, 0, shift):
+        lines = sum(
+            light * np.exp(-0.5 * ((columns - at - moved) / 1.1) ** 2) for at, light in ((60, 9000), (140, 4000))
+        )
+        values.append(rng.poisson(30.0 + np.broadcast_to(lines, SHAPE)) + rng.normal(0, READNOISE, SHAPE))
+    assert load_quietly(values).low is None
+
+
+def load_quietly(values):
+    """Exposures that other checks may warn of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CRStackWarning)
+        return load_exposures(values, unit=u.electron, readnoise=READNOISE * u.electron)
+
+
 def test_a_part_of_a_column_does_not_make_all_of_it_bad():
     values = values_of("imaging", 3)
     values[1][:120, 150] *= 0.5
