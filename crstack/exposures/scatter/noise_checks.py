@@ -71,13 +71,15 @@ def compare_noise(exposures, bias_given):
         disagrees with the noise. If the darkest part of an exposure lies below 0 after a bias is subtracted.
     """
     sample = NoiseSample.of_exposures(exposures, exposures.bad)
-    odd = _of_another_level(exposures, sample)
+    # structures that differ, as those of exposures that are shifted, are no noise
+    flat = sample.of_flat()
+    odd = _of_another_level(exposures, flat)
     scaled = _without_structures(sample)
     if scaled is not None:
-        sample, odd = scaled, []
+        sample, flat, odd = scaled, scaled.of_flat(), []
     for one in odd:
         warn_user(one.words(exposures))
-    known = {one.exposure for one in odd} | _warn_of_smoothed(exposures, sample, {one.exposure for one in odd})
+    known = {one.exposure for one in odd} | _warn_of_smoothed(exposures, sample, flat, {one.exposure for one in odd})
     wrong = _compare_all(exposures, sample, [i for i in range(len(exposures)) if i not in known], bias_given)
     missing = [0.0] * len(exposures)
     for one in odd:
@@ -181,29 +183,40 @@ def _is_odd(i, ratios):
     return not TOO_LITTLE_OF_ONE * lowest < ratios[i] < TOO_MUCH_OF_ONE * highest
 
 
-def _warn_of_smoothed(exposures, sample, known):
+def _warn_of_smoothed(exposures, sample, flat, known):
     """Warn of exposures that scatter much less than stated, and than the others; return their indices.
 
-    The differences of neighbours are compared: a filter or a resampling correlates their noise. ``known`` are exposures
-    that have a warning already.
+    The differences of neighbours are compared: a filter or a resampling correlates their noise. The exposure must
+    scatter less in all of the ``sample`` and in its ``flat`` part: where structures differ, the exposure between the
+    others seems to scatter less. ``known`` are exposures that have a warning already.
     """
     if len(exposures) < 3 or not sample.valid.any(axis=(1, 2)).all():
         return set()
+    smoothed = _smoothed(sample, known)
+    if smoothed:
+        of_flat = _smoothed(flat, known)
+        smoothed = {i: one for i, one in smoothed.items() if i in of_flat}
+    for i, (stated, variances) in smoothed.items():
+        numbers = f"by {np.sqrt(variances[i]):.3g} {exposures.unit}, where its noise is {np.sqrt(stated):.3g}"
+        warn_user(
+            f"neighbouring pixels of {exposures.names[i]} scatter {numbers}; the other exposures do not"
+            + _words_of_one(sample, i, variances)
+        )
+    return set(smoothed)
+
+
+def _smoothed(sample, known):
+    """Stated variance of each exposure that scatters much less than stated, and the measured ones of all, by index."""
     stated = [float(median_of_values(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
     measured = [(i, found, error) for i, found, error in _own_variances(sample, stated, None) if i not in known]
     ratios = {i: found / stated[i] for i, found, _ in measured}
     variances = {i: found for i, found, _ in measured}
-    smoothed = set()
+    smoothed = {}
     for i, found, error in measured:
         others = [one for k, one in ratios.items() if k != i]
         clear = stated[i] - found > SIGNIFICANCE * error
         if clear and others and ratios[i] < SMOOTHED and ratios[i] < SMOOTHER * min(others):
-            smoothed.add(i)
-            numbers = f"by {np.sqrt(found):.3g} {exposures.unit}, where its noise is {np.sqrt(stated[i]):.3g}"
-            warn_user(
-                f"neighbouring pixels of {exposures.names[i]} scatter {numbers}; the other exposures do not"
-                + _words_of_one(sample, i, variances)
-            )
+            smoothed[i] = stated[i], variances
     return smoothed
 
 
@@ -244,7 +257,7 @@ def _levels(sample):
 def _at_level(exposures, sample, i, step):
     """Median of the stated variance of an exposure whose level is changed by a step."""
     noise = exposures.noise_of(i).cutout(sample.box)
-    return float(median_of_values(noise.variance(sample.own[i] + np.float32(step))))
+    return float(median_of_values(noise.variance(sample.own[i] + np.float32(step))[sample.valid[i]]))
 
 
 def _own_variances(sample, stated, levels):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import ndimage
 from scipy.special import ndtr, ndtri
 
 from crstack.utils.medians import median_of, median_of_values, of_rank
@@ -16,6 +17,11 @@ CENTRAL = 0.8
 #: if the variance exceeds the stated one by this factor, hits may be among the smallest differences too; these are
 #: then clipped at this number of standard deviations, in this number of rounds
 MANY_HITS, CORE, ROUNDS = 1.15, 2.0, 30
+
+#: fewest values of a sample whose flat half suffices, and pixels along a row in which the steps are compared
+SMALL, BESIDE = 8000, 5
+#: changes of up to this multiple of their quantile are those of noise
+OF_NOISE, FLATTEST = 3.0, 0.1
 
 #: size of a sample of values
 SAMPLE = 200_000
@@ -169,6 +175,22 @@ class NoiseSample:
         part = np.s_[:, rows, columns]
         stated = np.asarray(self.stated)[part]
         return NoiseSample(self.values[part], self.own[part], stated, self.valid[part], self.level, self.box)
+
+    def of_flat(self):
+        """The sample without structures: where the exposures change most along the row, in at most half of its values.
+
+        What structures leave in the differences of exposures is no noise. The same sample if it is small. Changes as
+        those of noise are no structures: if they were left out, the noise would seem too small.
+        """
+        known = self.valid.all(axis=0)
+        if np.count_nonzero(known) < SMALL:
+            return self
+        mean = self.values.mean(axis=0)
+        steps = np.abs(np.diff(mean, axis=1, append=mean[:, -1:]))
+        around = ndimage.uniform_filter1d(steps, BESIDE, axis=1)
+        some = around[known]
+        flat = around <= max(float(median_of_values(some)), OF_NOISE * float(np.quantile(some, FLATTEST)))
+        return NoiseSample(self.values, self.own, self.stated, self.valid & flat, self.level, self.box)
 
     def squares(self, i, j):
         """Squared differences of two exposures and of neighbours, over their variance; and how many pairs there are.

@@ -201,6 +201,42 @@ def test_the_joint_decision_uses_the_missing_variance():
     np.testing.assert_allclose(average.readnoise_electrons**2 / 3, 25 + np.mean(stack.exposures.missing), rtol=1e-5)
 
 
+def slits(drifts, skies, added, seed=6):
+    """Lines of the sky along y that drift along x (pixels) and change, with an added level (ADU) for each exposure."""
+    rng, shape = np.random.default_rng(seed), (150, 400)
+    lines = list(zip(rng.uniform(0, shape[1], 45), 60 * (1 - rng.random(45)) ** (-1 / 0.8), strict=True))
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    images = []
+    for drift, sky, level in zip(drifts, skies, added, strict=True):
+        along = columns - drift - 8e-5 * (rows - 75) ** 2
+        light = 30 + sum(f * np.exp(-0.5 * ((along - at) / 1.1) ** 2) for at, f in lines)
+        image = rng.poisson(sky * light + level * GAIN) + rng.normal(0, READNOISE, shape)
+        images.append(np.rint(image / GAIN).astype(np.float32))
+    return images
+
+
+@pytest.mark.parametrize(
+    ("drifts", "skies", "added"),
+    [((0, 0.3, 0.6), (1, 1.15, 1.25), (0, 0, 25)), ((0, 2, 4), (1, 1, 1), (0, 0, 0))],
+    ids=["twilight", "drift by pixels"],
+)
+@pytest.mark.parametrize("seed", [7, 8, 10])
+def test_lines_that_drift_are_no_noise(drifts, skies, added, seed):
+    """The first exposure had the noise of another level, or the second one seemed smoothed."""
+    exposures, words = loaded(slits(drifts, skies, added, seed))
+    assert not [one for one in words if "than its level allows" in one or "neighbouring pixels" in one]
+    assert not exposures.missing
+
+
+def test_the_missing_variance_is_not_that_of_lines_that_drift():
+    images = slits((0.3, 0, 0.6), (1, 1, 1), (60, 60, 60))
+    images[1] -= 60
+    exposures, words = loaded(images)
+    assert [one for one in words if one.startswith("exposure 2 scatters more than its level allows")]
+    # photons of 60 ADU; with the lines, another cause was named
+    assert exposures.missing[1] == pytest.approx(60 * GAIN, rel=0.15)
+
+
 def flats(levels, response=0.01, vignetting=0.15, gain=1.5):
     """Flat fields in ADU whose pixels differ in response."""
     rng = np.random.default_rng(6)
