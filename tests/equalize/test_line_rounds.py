@@ -57,6 +57,7 @@ def model_of(levels, bad=None):
     return SimpleNamespace(
         levels=levels,
         bad=bad,
+        steps=((0, 0),) * len(levels),
         factors=(1.0, 2.0, 4.0),
         common=lambda contrast: common,
         scale=lambda i: np.float32(2**i),

@@ -3,13 +3,22 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.terms.steps import LARGEST, _peak, confirmed_steps, moved, whole_steps
+from crstack.equalize import measure_differences
+from crstack.equalize.terms.steps import (
+    LARGEST,
+    _peak,
+    confirmed_steps,
+    incomplete_edges,
+    moved,
+    steps_of,
+    whole_steps,
+)
 
 READNOISE = 4.0
 SHAPE = (1400, 120)
 
 
-def variance_of(signal):
+def variance_of(signal, box=None):
     return np.maximum(signal, 0) + READNOISE**2
 
 
@@ -109,3 +118,50 @@ def test_shifts_are_measured_against_the_exposure_in_the_middle(shifts, measured
         seed=2,
     )
     assert whole_steps(planes) == (tuple((dx, 0) for dx in shifts) if measured else ((0, 0),) * 3)
+
+
+#: two groups of three exposures, with their throughputs
+SHIFTS = ((-1.15, 1.13), (-1.16, 1.16), (-1.02, 0.99), (-0.05, 0.13), (0.13, -0.22), (0.2, -0.15))
+FACTORS = (0.93, 0.95, 0.98, 1.0, 1.06, 1.08)
+
+
+@pytest.mark.parametrize("position", [(0, 0), (1, 0), (1, 0.5), (-0.75, 0.3), (0.5, -1)])
+def test_one_of_two_groups_is_at_rest(position):
+    """The median of the steps of two equal groups lies between them, along each axis on its own."""
+    steps = steps_of(np.array(SHIFTS) + position)
+    assert steps[:3] == (steps[0],) * 3
+    assert steps[3:] == (steps[3],) * 3
+    assert (0, 0) in steps
+    assert np.subtract(steps[0], steps[3]).tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (3, 4, 5, 0, 1, 2), (0, 3, 1, 4, 2, 5)])
+def test_dark_rows_of_the_detector_change_no_throughput_of_a_field_that_moves(order):
+    """They stay where they are, so that the exposures that move look brighter or fainter there."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:220, :260]
+    detector = np.full(y.shape, 155.0)
+    detector[1], detector[2] = 80, 117
+    stars = list(zip(rng.uniform(12, 248, 14), rng.uniform(12, 208, 14), 10 ** rng.uniform(2.8, 4, 14), strict=True))
+    fields = [
+        detector + factor * sum(peak * np.exp(-((x - a - dx) ** 2 + (y - b - dy) ** 2) / 4.5) for a, b, peak in stars)
+        for factor, (dx, dy) in zip(FACTORS, SHIFTS, strict=True)
+    ]
+    found = measure_differences(noisy(fields, seed=1)[list(order)], variance_of)
+    expected = np.array(FACTORS)[list(order)]
+    np.testing.assert_allclose(found.factors / np.mean(found.factors), expected / expected.mean(), atol=0.006)
+    # these rows need no response of their own
+    assert not found.lines
+
+
+def test_edges_that_a_kernel_reaches():
+    assert incomplete_edges(((0, 0), (0, 0)), 3) == []
+    seen = np.ones((20, 30), bool)
+    for edge in incomplete_edges(((0, 0), (2, 0), (-1, 0)), 3):
+        seen[edge] = False
+    assert not seen[:, :5].any() and not seen[:, -5:].any()
+    assert seen[:, 5:-5].all()
+    for edge in incomplete_edges(((0, 0), (0, -1)), 3):
+        seen[edge] = False
+    assert not seen[:4].any() and not seen[-4:].any()
+    assert seen[4:-4, 5:-5].all()

@@ -4,9 +4,11 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.expected_exposures import CLIP_SIGMA, CONTRAST
+from crstack.equalize.fit.kernel import SIZE
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
+from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.pixels import contrast_of
 
 __all__ = [
@@ -60,7 +62,8 @@ def find_line_terms(model, open_lines=LINES):
             for one in open_lines
             if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
         ]
-        arrays = [one.arrays(left, _regressor(model, one, signal), variance) for one in some]
+        inside = _without_edges(model, left)
+        arrays = [one.arrays(inside, _regressor(model, one, signal), variance) for one in some]
         gains, along = _gains(arrays)
         least = LEAST_LINES + OF_VALUE * left.size
         # once one term goes on along its rows, the others may describe what it leaves in a part of them
@@ -77,6 +80,16 @@ def find_line_terms(model, open_lines=LINES):
             open_lines.remove(best)
         else:
             left, signal, variance, before = found
+
+
+def _without_edges(model, left):
+    """Residuals (N, ny, nx) that are 0 at the edges where not all exposures show the scene, see `incomplete_edges`."""
+    edges = incomplete_edges(model.steps, SIZE // 2)
+    if edges:
+        left = left.copy()
+        for edge in edges:
+            left[:, *edge] = 0
+    return left
 
 
 def _gains(arrays):

@@ -11,6 +11,7 @@ from crstack.equalize.fit.kernel import SIZE, fit_kernels
 from crstack.equalize.fit.object_part import images_of_kernels
 from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
 from crstack.equalize.terms.offsets import hot_pixels
+from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import at_pixels, contrast_of
 
@@ -50,6 +51,8 @@ def refine(model, contrast, least_share=None):
         if model.bad is not None:
             # a kernel would move unknown values from there
             used[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
+        for edge in incomplete_edges(model.steps, SIZE // 2):
+            used[edge] = False
         _fit_kernels(model, common, variance, structure, used, least_share)
     model.change(common, variance)
     if "backgrounds" in model.names:

@@ -1,12 +1,14 @@
 """Shifts of a pixel or more between exposures, to whole pixels."""
 
+import itertools
+
 import numpy as np
 
 from crstack.utils.medians import of_rank, reflected_median
 from crstack.utils.pixels import central_shift, contrast_of, dilate
 from crstack.utils.threads import map_threads
 
-__all__ = ["confirmed_steps", "entered", "moved", "steps_of", "whole_steps"]
+__all__ = ["confirmed_steps", "entered", "incomplete_edges", "moved", "steps_of", "whole_steps"]
 
 #: largest step in pixels
 LARGEST = 16
@@ -46,6 +48,34 @@ def moved(image, step):
 def entered(step):
     """Slices of the rows and of the columns that enter where an image is moved by (dx, dy)."""
     return tuple(slice(0, one) if one >= 0 else slice(one, None) for one in step[::-1])
+
+
+def incomplete_edges(steps, reach=0):
+    """Places at the edges where some exposures do not show the scene, and those from which a kernel reaches them.
+
+    What the detector has there, such as dark first rows, does not move with the scene. It looks like another
+    throughput of the exposures that move.
+
+    Parameters
+    ----------
+    steps : sequence of (int, int)
+        (dx, dy) of each exposure.
+    reach : int, optional
+        Largest distance of the pixels on which an expected value depends.
+
+    Returns
+    -------
+    edges : list of tuple of slice
+        Rows and columns; empty where no exposure moves by a pixel.
+    """
+    across, down = (max(map(abs, along)) for along in zip(*steps, strict=True))
+    edges = [(side, slice(None)) for side in _ends(down, reach)]
+    return edges + [(slice(None), side) for side in _ends(across, reach)]
+
+
+def _ends(most, reach):
+    """First and last pixels along an axis, up to the largest step and a reach beyond it; none without a step."""
+    return (slice(most + reach), slice(-most - reach, None)) if most else ()
 
 
 def whole_steps(levels):
@@ -102,11 +132,21 @@ def steps_of(shifts):
     Returns
     -------
     steps : tuple of (int, int)
-        (dx, dy) of each exposure. Along each axis the median is 0.
+        (dx, dy) of each exposure. Along each axis the median is 0, or within half a pixel of it for an even number.
     """
     steps = np.stack([_least_rest(one) for one in np.asarray(shifts, dtype=float).T], axis=1)
-    steps -= np.median(steps, axis=0).astype(int)
+    steps -= _middle_step(steps)
     return tuple((int(dx), int(dy)) for dx, dy in steps)
+
+
+def _middle_step(steps):
+    """Median (2,) of steps (N, 2). Where it lies between two whole pixels, it is the step that most exposures have.
+
+    Two groups of exposures would otherwise both be moved, and the noise of the common image would be in all of them.
+    """
+    median = np.median(steps, axis=0)
+    choices = itertools.product(*(sorted({int(np.floor(one)), int(np.ceil(one))}, key=abs) for one in median))
+    return np.array(max(choices, key=lambda one: np.count_nonzero((steps == one).all(axis=1))))
 
 
 def confirmed_steps(steps, levels, variance_of):
