@@ -165,3 +165,24 @@ def test_edges_that_a_kernel_reaches():
         seen[edge] = False
     assert not seen[:4].any() and not seen[-4:].any()
     assert seen[4:-4, 5:-5].all()
+
+
+def test_a_hit_in_a_scene_that_others_do_not_show_is_no_star():
+    """Exposures that are shifted alike all show a star at the edge that the others do not; a hit is in one of them."""
+    y, x = np.mgrid[:120, :140]
+    rng = np.random.default_rng(9)
+    stars = [*zip(*rng.uniform(10, 110, (2, 12)), 10 ** rng.uniform(2.5, 4, 12), strict=True), (142, 60, 3000)]
+    fields = [
+        100 + sum(peak * np.exp(-((x - a - dx) ** 2 + (y - b) ** 2) / 3) for a, b, peak in stars)
+        for dx in (0, 0, 0, -4, -4)
+    ]
+    levels = noisy(fields, seed=2)
+    levels[3, 30:33, -3:] += 800
+    found = measure_differences(levels, variance_of)
+    assert found.steps == ((0, 0),) * 3 + ((-4, 0),) * 2
+    for noise in found.noises[3:]:
+        assert np.sqrt(noise[31, -2]) < 50
+        assert np.sqrt(noise[60, -2]) > 1000
+    # the light that a single exposure shows may be a hit or a star
+    found = measure_differences(levels[:4], variance_of)
+    assert np.sqrt(found.noises[3][31, -2]) > 500

@@ -10,7 +10,15 @@ from crstack.equalize.terms.steps import entered, moved
 from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads, wide_bands
 
-__all__ = ["add_unseen", "change_by_kernel", "change_by_step", "largest_blur", "without_hot"]
+__all__ = [
+    "add_unseen",
+    "change_by_kernel",
+    "change_by_step",
+    "largest_blur",
+    "unseen_light",
+    "unseen_pixels",
+    "without_hot",
+]
 
 #: window (pixels) in which a change is compared with its noise, and largest mean square that counts as noise
 WINDOW, NOISE_LIMIT = 5, 2.0
@@ -96,24 +104,65 @@ def change_by_step(scene, noise, blur, own, factor, step):
     return _without_noise(change, moved(own, step) + (moved(noise, step) + noise) * factor**2)
 
 
-def add_unseen(noise, left, step):
-    """Add the squared residual to a variance, in place, where the other exposures do not show the scene.
+def unseen_pixels(shape, step):
+    """Pixels of an exposure whose scene the common image does not show.
 
     Parameters
     ----------
-    noise : `~numpy.ndarray`
-        (ny, nx) variance of the change of an exposure.
+    shape : tuple of int
+        (ny, nx).
+    step : tuple of int
+        Whole pixels (dx, dy) by which the exposure is shifted.
+
+    Returns
+    -------
+    unseen : `~numpy.ndarray` of bool
+        (ny, nx).
+    """
+    rows, columns = entered(step)
+    unseen = np.zeros(shape, bool)
+    unseen[rows] = True
+    unseen[:, columns] = True
+    return unseen
+
+
+def unseen_light(left, step):
+    """Squared light of the scene that the common image does not show, as one exposure has it.
+
+    Parameters
+    ----------
     left : `~numpy.ndarray`
         (ny, nx) the exposure minus what is expected of it.
     step : tuple of int
         Whole pixels (dx, dy) by which it is shifted.
+
+    Returns
+    -------
+    squares : `~numpy.ndarray`
+        (M,) of the `unseen_pixels`.
     """
-    rows, columns = entered(step)
     smooth = np.maximum(ndimage.median_filter(left, 3), 0)
-    unseen = np.zeros(left.shape, bool)
-    unseen[rows] = True
-    unseen[:, columns] = True
-    noise[unseen] += smooth[unseen] ** 2
+    return smooth[unseen_pixels(left.shape, step)] ** 2
+
+
+def add_unseen(noises, squares, step):
+    """Add the light of a scene that the common image does not show to the variances of some exposures, in place.
+
+    All these exposures are shifted alike and show the same scene. The faintest of their squared lights is added,
+    because a hit is in one of them only.
+
+    Parameters
+    ----------
+    noises : sequence of `~numpy.ndarray`
+        (ny, nx) variance of the change of each of these exposures.
+    squares : sequence of `~numpy.ndarray`
+        (M,) squared `unseen_light` of each.
+    step : tuple of int
+        Whole pixels (dx, dy) by which they are shifted.
+    """
+    least = np.min(squares, axis=0)
+    for noise in noises:
+        noise[unseen_pixels(noise.shape, step)] += least
 
 
 def largest_blur(blurs, changes, steps):

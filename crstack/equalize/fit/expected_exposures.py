@@ -3,7 +3,14 @@
 import numpy as np
 
 from crstack.equalize.fit.beyond_edges import add_light_from_beyond
-from crstack.equalize.fit.changes import add_unseen, change_by_kernel, change_by_step, largest_blur, without_hot
+from crstack.equalize.fit.changes import (
+    add_unseen,
+    change_by_kernel,
+    change_by_step,
+    largest_blur,
+    unseen_light,
+    without_hot,
+)
 from crstack.equalize.fit.differences import Differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
 from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors, split_kernel
@@ -303,7 +310,7 @@ class ExpectedExposures:
         """The changes by shift and seeing, without noise."""
         self.changes, self.blurs, self.noises, scene = [], [], [], common
         noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
-        moved_by_pixels = any(map(any, self.steps))
+        moved_by_pixels, unseen = any(map(any, self.steps)), {}
         if self.kernels.any() or moved_by_pixels:
             scene = without_hot(common, variance, noise, moved_by_pixels)
         for i, (factor, step) in enumerate(zip(np.float32(self.factors), self.steps, strict=True)):
@@ -311,13 +318,16 @@ class ExpectedExposures:
             change = blur
             if any(step):
                 change, own = change_by_step(scene, noise, blur, own, factor, step)
-                add_unseen(own, self.levels[i] - self.backgrounds[i] - factor * common - change, step)
+                light = unseen_light(self.levels[i] - self.backgrounds[i] - factor * common - change, step)
+                unseen.setdefault(step, {})[i] = light
             if sum(split_kernel(self.kernels[i])[3:5]) > WIDER:
                 add_light_from_beyond(own, self._left(i, common, change), variance)
             blur, change, own = kept((blur, change, own))
             self.blurs.append(blur)
             self.changes.append(change)
             self.noises.append(own)
+        for step, lights in unseen.items():
+            add_unseen([self.noises[i] for i in lights], list(lights.values()), step)
 
     def _left(self, i, common, change):
         """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""
