@@ -159,11 +159,13 @@ def test_edges_that_a_kernel_reaches():
     seen = np.ones((20, 30), bool)
     for edge in incomplete_edges(((0, 0), (2, 0), (-1, 0)), 3):
         seen[edge] = False
-    assert not seen[:, :5].any() and not seen[:, -5:].any()
+    assert not seen[:, :5].any()
+    assert not seen[:, -5:].any()
     assert seen[:, 5:-5].all()
     for edge in incomplete_edges(((0, 0), (0, -1)), 3):
         seen[edge] = False
-    assert not seen[:4].any() and not seen[-4:].any()
+    assert not seen[:4].any()
+    assert not seen[-4:].any()
     assert seen[4:-4, 5:-5].all()
 
 
