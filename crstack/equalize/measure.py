@@ -12,7 +12,9 @@ from crstack.equalize.fit.differences import NAMES, Differences
 from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.line_rounds import (
+    LEAST_LINES,
     MOST_LINES,
+    OF_VALUE,
     added_first,
     at_other_places,
     criterion,
@@ -259,11 +261,13 @@ def _best_of_orders(model, alone=None):
 
 def _object_and_sky(model):
     """The model, or a better one in which an object along one axis and lines of the sky across it both change."""
-    if {line.axis for line in model.lines} != {"x", "y"} or model.start is not None:
+    if not model.lines or model.start is not None:
         return model
     if not {"response", "backgrounds"} <= model.names:
         return model
     common = model.common(CONTRAST[-1])
+    # with terms along one axis only, the object alone may change
+    least = 0.0 if {line.axis for line in model.lines} == {"x", "y"} else LEAST_LINES + OF_VALUE * model.levels.size
     for axis, across in ("xy", "yx"):
         if not has_lines(common, model.variance_of(common), across):
             continue
@@ -274,18 +278,18 @@ def _object_and_sky(model):
             spread_response(other, axis, other.common(CONTRAST[-1]))
             other = _refined_after_lines(other)
             polish(other)
-            model = other if _describes_more(other, model) else model
+            model = other if _describes_more(other, model, least) else model
     return model
 
 
-def _describes_more(one, other):
-    """Whether a model describes more than another one.
+def _describes_more(one, other, by=0.0):
+    """Whether a model describes more than another one, where the measures of the misfit decrease by more than ``by``.
 
     Models of one start are compared by the sum of two measures of the misfit. Of models of other throughputs, either
     measure decides.
     """
     if one.start is None and other.start is None:
-        return sum(measure(one) - measure(other) for measure in (criterion, criterion_by_own_noise)) < 0
+        return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
     return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
 
 

@@ -81,7 +81,10 @@ def test_a_trace_that_dims_leaves_the_lines_of_the_sky(kept):
     """The sky is equal. An added level of each row would describe it as well, but not the absorption of the trace."""
     expected = slit((1, 1), kept=kept)
     found = measured(expected, 5, 0.008)
-    assert {(line.setting, line.axis) for line in found.lines} == {("response", "x")}
+    terms = {(line.setting, line.axis) for line in found.lines}
+    # levels of the columns may be fitted beside it, and are 0
+    assert ("response", "x") in terms
+    assert terms <= {("response", "x"), ("sky", "y"), ("backgrounds", "y")}
     left = left_by(found, expected)
     assert np.percentile(left, 99.9) < 1.4
     assert np.sqrt(np.mean(left**2)) < 0.13

@@ -12,7 +12,9 @@ from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.pixels import contrast_of
 
 __all__ = [
+    "LEAST_LINES",
     "MOST_LINES",
+    "OF_VALUE",
     "added_first",
     "at_other_places",
     "criterion",
