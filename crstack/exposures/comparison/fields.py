@@ -129,15 +129,18 @@ def _explained(exposures, reasons, found, drop, centre=None):
             if len(exposures) == 2:
                 break  # the shift of one against the other
             continue
-        light = light_of(exposures.data, i, exposures.bad)
+        has_own = i in found and found[i].own
+        # a source in the centre, such as a cluster of galaxies, hardly changes if the exposure is turned
+        turned = _turned(exposures, i, other, well=True) if has_own else None
+        light = light_of(exposures.data, i, exposures.bad) if turned is None else None
         if light is not None:
             if abs(light - 1) > FULL_LIGHT:
                 faint.append(_faint_words(exposures, i, light))
             else:
                 log.info("%s shows the light of the other exposures at another level", exposures.names[i])
             continue
-        has_own = i in found and found[i].own
-        strange[i] = f"{words}: {_cause(exposures, i, other) if has_own else NO_LIGHT}"
+        cause = turned or _turned(exposures, i, other) or OTHER_FIELD if has_own else NO_LIGHT
+        strange[i] = f"{words}: {cause}"
     for words_of_light in reversed(faint):
         warn_user(words_of_light)
     displaced, strange = displaced[::-1], dict(sorted(strange.items()))
@@ -306,14 +309,14 @@ def _report_shift(exposures, i, other, shift):
         log.info("%s: %s", words, HOW_TO_ALIGN)
 
 
-def _cause(exposures, i, other):
-    """Words for the reason why an exposure shows structures, but not those of another exposure."""
+def _turned(exposures, i, other, well=False):
+    """Words for how an exposure must be turned to show the structures of another one; None if it does not."""
     for words, turn in TURNED.items():
         turned = exposures.data[i][turn]
         shift = displacement(turned, exposures.data[other])
-        if shift is not None and _agree_moved(turned, exposures.data[other], shift):
+        if shift is not None and _agree_moved(turned, exposures.data[other], shift, well):
             return f"it is {words} against {exposures.names[other]}"
-    return OTHER_FIELD
+    return None
 
 
 def _without(exposures, strange, drop):

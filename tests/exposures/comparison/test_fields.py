@@ -107,6 +107,21 @@ def test_a_turned_exposure_is_named(turn, words):
         load(images)
 
 
+def test_a_cluster_in_the_centre_does_not_hide_that_an_exposure_is_turned():
+    """The cluster looks as before. The exposure was said to be of the same field, with a tenth of the light."""
+    rng = np.random.default_rng(2)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]] - np.array(SHAPE)[:, None, None] / 2 + 0.5
+    cluster = 10_000 * np.exp(-np.hypot(rows, columns) / 5)
+    for y, x in rng.normal(0, 20, (50, 2)):
+        cluster += rng.uniform(100, 1500) * np.exp(-np.hypot(rows - y, columns - x) / 2)
+    images = [image + cluster.astype(np.float32) for image in field(1)]
+    images[2] = images[2][::-1, ::-1]
+    with pytest.warns(CRStackWarning) as caught:
+        load(images)
+    assert len(caught) == 1
+    assert "it is rotated by 180 degrees against exposure 1; leave it out" in str(caught[0].message)
+
+
 @pytest.mark.parametrize("n", [2, 3])
 def test_an_exposure_that_is_shifted_far_is_kept(n):
     images = field(1, n)
