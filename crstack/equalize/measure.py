@@ -57,6 +57,8 @@ SLOPING = ("slope", "surface")
 LEAST_GAIN, APART = 60.0, 0.05
 #: a model without kernels is not fitted further if its criterion exceeds that of another model by this factor
 MUCH_WORSE = 1.2
+#: quantiles of the response, of which one deviates by at least this fraction where an object dims and the sky does not
+EXTREMES, DIMMED = (0.005, 0.995), 0.15
 #: fewest pixels with structure that decide between the two fits
 FEWEST = 40
 
@@ -265,9 +267,13 @@ def _object_and_sky(model):
         return model
     if not {"response", "backgrounds"} <= model.names:
         return model
+    least = 0.0
+    if {line.axis for line in model.lines} != {"x", "y"} or all(line.name != "backgrounds" for line in model.lines):
+        # the object alone may change, as behind a cloud
+        if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:
+            return model
+        least = LEAST_LINES + OF_VALUE * model.levels.size
     common = model.common(CONTRAST[-1])
-    # with terms along one axis only, the object alone may change
-    least = 0.0 if {line.axis for line in model.lines} == {"x", "y"} else LEAST_LINES + OF_VALUE * model.levels.size
     for axis, across in ("xy", "yx"):
         if not has_lines(common, model.variance_of(common), across):
             continue
