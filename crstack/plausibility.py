@@ -12,6 +12,7 @@ from crstack.exposures.comparison.unlike_light import hidden_hits
 from crstack.exposures.scatter.noise_of_parts import compare_noise_of_parts
 from crstack.exposures.scatter.noise_sample import NoiseSample
 from crstack.exposures.scatter.photons import counted_photons
+from crstack.hits_on_structures import warn_of_flagged_structures
 from crstack.local_differences import warn_of_region
 from crstack.masks.codes import Code, exposure_name
 from crstack.methods import measured_of
@@ -379,7 +380,8 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     CRStackWarning
         If the joint decision has measured more noise than is stated. If values scatter by less than is stated. If the
         stated noise is wrong in parts of the image. There is none of these if reading the exposures has given a warning
-        on the noise. If a region of an exposure has another level.
+        on the noise. If a region of an exposure has another level. If the joint decision flags structures far more
+        often than the rest.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
@@ -397,6 +399,9 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     sentences = implausibilities(
         masks, exposures, limit, noise=noise and not known, offsets=offsets, differences=differences, sample=sample
     )
+    # the method does not allow for differences, or they have a warning
+    if exposures.comparable and not sentences and getattr(masks.decision, "result", None) is not None:
+        warn_of_flagged_structures(masks, exposures)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
     if sentences:

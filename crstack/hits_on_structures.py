@@ -1,0 +1,145 @@
+"""Warning about flagged pixels that are far more frequent on stars, lines and traces than elsewhere."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack.exposures import Exposures
+from crstack.masks import MaskSet
+from crstack.masks.codes import exposure_name, is_hit
+from crstack.utils.medians import median_of_values
+from crstack.utils.warn import warn_user
+
+__all__ = ["OnStructures", "flagged_on_structures", "warn_of_flagged_structures"]
+
+#: side (pixels) of the blocks whose medians are the level, and step of the values that are used
+BLOCK, STEP = 32, 4
+#: structures exceed the level by these numbers of standard deviations in the other exposures; each is tried
+CLEAR = (5.0, 20.0, 60.0)
+#: most other exposures that are compared, most flagged pixels of an exposure, and number of pixels that give the share
+#: of the image which structures cover
+OTHERS, PIXELS = 8, 20_000
+#: mean number of pixels of a hit, weighted by this number: tracks are long
+OF_TRACK = 25.0
+#: least excess over the number that hits give, in standard deviations, and least ratio of the two
+SIGNIFICANT, TIMES = 5.0, 2.5
+
+
+@dataclass(frozen=True)
+class OnStructures:
+    """Flagged pixels of an exposure on structures.
+
+    Attributes
+    ----------
+    exposure : int
+        Number of the exposure, from 0.
+    flagged : float
+        Share of the pixels of structures that are flagged.
+    times : float
+        How many times as frequent they are as elsewhere.
+    """
+
+    exposure: int
+    flagged: float
+    times: float
+
+
+def flagged_on_structures(masks: MaskSet, exposures: Exposures) -> list[OnStructures]:
+    """Exposures in which pixels of structures are flagged far more frequently than others.
+
+    Parameters
+    ----------
+    masks : `~crstack.masks.MaskSet`
+        The masks.
+    exposures : `~crstack.exposures.Exposures`
+        Their exposures.
+
+    Returns
+    -------
+    found : list of OnStructures
+
+    Notes
+    -----
+    Cosmic rays hit all places alike. A structure is a pixel at which the other exposures exceed their level, which is
+    the median of blocks of 32 pixels. The exposure itself does not count, because its hits would be structures. Flagged
+    pixels are compared with pixels at random places, so that coincidences with hits of the others change nothing. A hit
+    covers several pixels. Their number scatters more than a Poisson number for this reason.
+    """
+    n, shape = len(exposures), exposures.shape
+    rng = np.random.default_rng(0)
+    levels = [_levels(plane) for plane in exposures.data]
+    usual = np.divmod(rng.integers(0, shape[0] * shape[1], PIXELS), shape[1])
+    found = []
+    for i in range(n):
+        places = np.flatnonzero(is_hit(masks.codes[exposure_name(i)]))
+        if not places.size:
+            continue
+        some = places if places.size <= PIXELS else rng.choice(places, PIXELS, replace=False)
+        others = [k for k in range(n) if k != i][:OTHERS]
+        of_flagged, of_all = (
+            _above_level(exposures, others, levels, where) for where in (np.divmod(some, shape[1]), usual)
+        )
+        tried = [_compared(i, of_flagged > clear, of_all > clear, places.size, shape) for clear in CLEAR]
+        found += sorted(filter(None, tried), key=lambda one: one.times)[-1:]
+    return found
+
+
+def _compared(i, of_flagged, of_all, number, shape):
+    """The `OnStructures` if far more of the flagged than of all pixels (bool arrays) lie on structures, or None."""
+    share, on = float(of_all.mean()), float(of_flagged.mean()) * number
+    if not 0 < share < 1:
+        return None
+    by_hits = (number - on) * share / (1 - share)
+    # of the sample, too, each pixel is one of several of a hit
+    error = np.sqrt(OF_TRACK * max(by_hits, 1.0) * max(number / PIXELS, 1.0))
+    if on - by_hits < SIGNIFICANT * error or on < TIMES * by_hits:
+        return None
+    return OnStructures(i, on / (share * shape[0] * shape[1]), on / max(by_hits, 1.0))
+
+
+def _levels(plane):
+    """Medians (rows, columns) of the blocks of an exposure."""
+    some = np.asarray(plane[::STEP, ::STEP])
+    side = BLOCK // STEP
+    rows, columns = (max(length // side, 1) for length in some.shape)
+    blocks = some[: rows * side, : columns * side]
+    blocks = blocks.reshape(rows, -1, columns, blocks.shape[1] // columns).transpose(0, 2, 1, 3)
+    return median_of_values(blocks.reshape(rows, columns, -1), axis=-1)
+
+
+def _above_level(exposures, which, levels, where):
+    """Lower median of how far some exposures (indices) exceed their levels at some pixels, in standard deviations."""
+    blocks = [np.minimum(place // BLOCK, side - 1) for place, side in zip(where, levels[0].shape, strict=True)]
+    above = []
+    for k in which:
+        level = levels[k][*blocks]
+        noise = exposures.noise_of(k).cutout(where).variance(np.maximum(level, 0))
+        above.append((exposures.data[k][where] - level) / np.sqrt(noise))
+    return np.sort(above, axis=0)[(len(which) - 1) // 2]
+
+
+def warn_of_flagged_structures(masks: MaskSet, exposures: Exposures) -> None:
+    """Warn of exposures whose structures are flagged far more frequently than the rest.
+
+    Parameters
+    ----------
+    masks, exposures
+        As for `flagged_on_structures`.
+
+    Warns
+    -----
+    CRStackWarning
+        If there are such exposures.
+    """
+    found = flagged_on_structures(masks, exposures)
+    if not found:
+        return
+    numbers = ", ".join(
+        f"{one.flagged:.1%} of those of {exposures.names[one.exposure]} ({one.times:.2g} times the share elsewhere)"
+        for one in found
+    )
+    warn_user(
+        f"pixels of stars, lines or traces are flagged far more often than others: {numbers}. Cosmic rays hit all "
+        "places alike, so these exposures differ there by more than is measured, and combined images lack their light. "
+        "Look at the masks there. Leave out these exposures, or give skip_regions or ignore_pixels for the structures"
+    )

@@ -1,0 +1,70 @@
+"""The warning that stars, lines or traces are flagged far more often than the rest."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import CRStack, JointPosterior
+from crstack.datasets.hits import make_hits
+from crstack.hits_on_structures import flagged_on_structures
+
+SHAPE, READNOISE = (180, 300), 4.0
+WORDS = "pixels of stars, lines or traces are flagged far more often than others"
+
+
+def traces(light):
+    """Five traces along x, which cover a tenth of the image, over a sky of 100 electrons."""
+    rows = np.arange(SHAPE[0])
+    profile = sum(np.exp(-0.5 * ((rows - at) / 2.0) ** 2) for at in (20, 52, 90, 121, 160))
+    return 100 + light * np.repeat(profile[:, None], SHAPE[1], axis=1)
+
+
+def stack_of(expected, seed=4, rate=0.006):
+    rng = np.random.default_rng(seed)
+    images = [rng.poisson(one) + rng.normal(0, READNOISE, SHAPE) + make_hits(SHAPE, rate, rng) for one in expected]
+    return CRStack([CCDData(image, unit="electron") for image in images], readnoise=READNOISE * u.electron)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_traces_that_are_flagged_are_reported(n):
+    stack = stack_of([traces(1500), traces(1500), traces(1600)][-n:])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        masks = stack.detect(method=JointPosterior(measure=False, excess=False))
+    (text,) = (str(one.message) for one in caught if WORDS in str(one.message))
+    assert f"% of those of exposure {n} (" in text
+    assert "exposure 1" not in text
+    (one,) = flagged_on_structures(masks, stack.exposures)
+    bright = traces(1500) > 100 + 20 * np.sqrt(100 + READNOISE**2)
+    share = masks.crmasks[n - 1][bright].mean()
+    assert one.exposure == n - 1
+    # of the level of brightness at which these are most frequent
+    assert 0.9 * share < one.flagged < 1.5 * share
+    assert one.times > 10
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("rate", [0.002, 0.03])
+def test_hits_on_equal_exposures_are_not_reported(n, rate):
+    stack = stack_of([traces(1500)] * n, seed=n, rate=rate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masks = stack.detect()
+    assert flagged_on_structures(masks, stack.exposures) == []
+
+
+def test_differences_that_are_measured_are_not_reported():
+    stack = stack_of([traces(1500), traces(1500), traces(1900)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stack.detect()
+
+
+def test_images_smaller_than_a_block():
+    rng = np.random.default_rng(2)
+    images = [CCDData(rng.poisson(100, (20, 25)).astype(float), unit="electron") for _ in range(3)]
+    stack = CRStack(images, readnoise=READNOISE * u.electron)
+    assert flagged_on_structures(stack.detect(), stack.exposures) == []
