@@ -6,7 +6,7 @@ import numpy as np
 
 from crstack.exposures import Exposures
 from crstack.masks import MaskSet
-from crstack.masks.codes import exposure_name, is_hit
+from crstack.masks.codes import Code, exposure_name, is_hit
 from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
 
@@ -132,7 +132,8 @@ def warn_of_flagged_structures(masks: MaskSet, exposures: Exposures) -> None:
         If there are such exposures.
     """
     found = flagged_on_structures(masks, exposures)
-    if not found:
+    # traces of a nod have a warning of their own, and their wings are flagged
+    if not found or any((masks.codes[exposure_name(i)] == Code.MOVED).any() for i in range(len(exposures))):
         return
     numbers = ", ".join(
         f"{one.flagged:.1%} of those of {exposures.names[one.exposure]} ({one.times:.2g} times the share elsewhere)"

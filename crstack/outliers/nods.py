@@ -172,13 +172,22 @@ def sentence_of_nods(nods: Sequence[Trail], names: Sequence[str]) -> str | None:
         return None
     places = "; ".join(
         ends_of(one, names) + (f", {_distance(nods[0], one):+.1f} pixels from the first" if k else "")
-        for k, one in enumerate(nods)
+        for k, one in enumerate(_distinct(nods))
     )
     return (
         f"parallel traces lie at different places in different exposures: {places}. Was the target nodded along the "
         "slit? Each trace is masked with the code MOVED, but not counted as a hit, so the target is missing in "
         "combined images, which are masked there: align the exposures first, or make a stack of each position"
     )
+
+
+def _distinct(nods):
+    """The traces without those that lie at the place of an earlier one of their exposure, and are a part of it."""
+    kept: list[Trail] = []
+    for one in nods:
+        if all(other.exposure != one.exposure or abs(_distance(other, one)) > APART for other in kept):
+            kept.append(one)
+    return kept
 
 
 def moved_traces(exposures: Exposures) -> list[tuple[int, str, float]]:

@@ -8,8 +8,8 @@ from astropy.nddata import CCDData
 from crstack import CRStack
 from crstack.exposures import load_exposures
 from crstack.masks.codes import Code, exposure_name
-from crstack.outliers.nods import _medians, moved_traces
-from crstack.outliers.trails import lines_near_axes
+from crstack.outliers.nods import _medians, moved_traces, sentence_of_nods
+from crstack.outliers.trails import Trail, lines_near_axes
 
 SHAPE = (140, 180)
 
@@ -48,6 +48,13 @@ def test_a_nod_to_two_places_is_masked_in_all_exposures(places, step, tilt, turn
         for i, own in enumerate(places):
             found = np.mean(masks.codes[exposure_name(i)][where] == Code.MOVED)
             assert found > 0.98 if own == place else found == 0, (place, i)
+
+
+def test_parts_of_one_trace_are_named_once():
+    ends = ((1, 6, 107, 400, 115), (3, 6, 107, 400, 115), (2, 1, 147, 400, 155), (1, 400, 115, 6, 107.5))
+    text = sentence_of_nods([Trail(*one, width=3.0, n_pixels=900) for one in ends], ["a", "b", "c"])
+    assert "exposures: a from (6, 107) to (400, 115); c from " in text
+    assert "; b from (1, 147) to (400, 155), +40.0 pixels from the first. Was" in text
 
 
 def test_lines_near_axes():
