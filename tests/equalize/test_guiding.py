@@ -13,7 +13,7 @@ from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize.terms.guiding import trailed
 from crstack.exceptions import ImplausibleResultWarning
-from crstack.misalignment import WIDENED, _of_trailed_stars, _wide
+from crstack.plausibility.shifts import WIDENED, _of_trailed_stars, _wide
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")

@@ -10,7 +10,7 @@ from astropy.nddata import CCDData
 
 from crstack.exposures import load_exposures
 from crstack.masks import MaskSet
-from crstack.misalignment import central, sentences_of_shifts
+from crstack.plausibility.shifts import central, sentences_of_shifts
 
 SHAPE = (40, 50)
 

@@ -9,7 +9,7 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets.hits import make_hits
-from crstack.hits_on_structures import flagged_on_structures
+from crstack.plausibility.flagged_structures import flagged_on_structures
 
 SHAPE, READNOISE = (180, 300), 4.0
 WORDS = "pixels of stars, lines or traces are flagged far more often than others"

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
 
-from crstack import CRStack, JointPosterior, misalignment, plausibility
+from crstack import CRStack, JointPosterior, plausibility
 from crstack.datasets import make_stack
 from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
 from crstack.exposures.scatter.noise_sample import NoiseSample
 from crstack.masks import MaskSet
-from crstack.plausibility import implausibilities
+from crstack.plausibility import implausibilities, shifts
 
 SHAPE = (60, 80)
 
@@ -268,11 +268,11 @@ def test_two_exposures_of_300_and_900_seconds(known):
 
 
 def test_two_exposures_that_differ_in_throughput_and_seeing(monkeypatch):
-    monkeypatch.setattr(misalignment, "_wide", lambda measured, least: {1: 2.0})
+    monkeypatch.setattr(shifts, "_wide", lambda measured, least: {1: 2.0})
     for factors, number in (((1.0, 0.7), 1), ((0.7, 1.0), 1), ((1.0, 0.9), 0)):
-        sentences = misalignment._of_two(SimpleNamespace(factors=factors), ("a", "b"))
+        sentences = shifts._of_two(SimpleNamespace(factors=factors), ("a", "b"))
         assert len(sentences) == number
-    (sentence,) = misalignment._of_two(SimpleNamespace(factors=(1.0, 0.7)), ("a", "b"))
+    (sentence,) = shifts._of_two(SimpleNamespace(factors=(1.0, 0.7)), ("a", "b"))
     assert "stars are wider in b than in a by 3.3 pixels" in sentence
     assert "the throughputs are 1.00, 0.70" in sentence
 

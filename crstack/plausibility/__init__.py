@@ -1,0 +1,6 @@
+"""Plausibility of masks: warnings about results that no real stack gives."""
+
+from crstack.plausibility.checks import MAX_FRACTION, check_plausible, implausibilities
+from crstack.plausibility.structures import is_misaligned
+
+__all__ = ["MAX_FRACTION", "check_plausible", "implausibilities", "is_misaligned"]

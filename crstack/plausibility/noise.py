@@ -1,0 +1,72 @@
+"""Warnings on a stated noise that the remaining values contradict."""
+
+from functools import cache
+
+import numpy as np
+
+from crstack.exposures.scatter.noise_sample import NoiseSample
+from crstack.masks.codes import exposure_name
+from crstack.utils.warn import warn_user
+
+__all__ = ["of_noise", "unflagged", "warn_of_understated_noise"]
+
+#: ratio of measured to stated noise above which there is a warning after the joint decision; ratio above which reading
+#: the exposures has given one before; and number of values that give the usual level
+UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
+
+#: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
+SCATTER = (0.5, 2.0)
+
+
+class _LeftOut:
+    """Values that are flagged or bad: bool (N, ny, nx), computed for the rows that are asked for."""
+
+    def __init__(self, masks, exposures):
+        self._masks, self._exposures = masks, exposures
+
+    def __getitem__(self, key):
+        _, rows = key
+        flagged = np.stack([self._masks.codes[exposure_name(i)][rows] > 0 for i in range(len(self._exposures))])
+        return flagged if self._exposures.bad is None else flagged | self._exposures.bad[:, rows]
+
+
+def unflagged(masks, exposures):
+    """Function that gives a sample of the values that are neither flagged nor bad, and takes it once."""
+    return cache(lambda: NoiseSample.of_exposures(exposures, _LeftOut(masks, exposures)))
+
+
+def of_noise(exposures, sample):
+    """A sentence if the scatter of the remaining values disagrees with the stated noise."""
+    some = sample()
+    ratios, sigma = some.known_ratios(), some.sigma
+    if not ratios or SCATTER[0] <= np.median(ratios) <= SCATTER[1]:
+        return []
+    return [
+        f"the values that are not flagged scatter by {np.median(ratios) * sigma:.3g} {exposures.unit} at a level of "
+        f"{some.level:.3g} where the noise as stated is {sigma:.3g}: the masks rest on a wrong noise. "
+        "Check gain, read noise, bias and unit, and leave the sky in the exposures"
+    ]
+
+
+def warn_of_understated_noise(masks, exposures):
+    """Warn if the joint decision has measured more noise at the usual level than is stated.
+
+    Scatter proportional to the signal or to its gradient does not count, because it also occurs if the noise is right.
+    """
+    excess = getattr(getattr(masks.decision, "result", None), "excess", None)
+    if excess is None or not (excess.constant or excess.photons):
+        return
+    step = max(exposures.data[0].size // LEVELS, 1)
+    level = float(np.median([np.median(plane.ravel()[::step]) for plane in exposures.data]))
+    unit = float(np.median(exposures.noise.electrons_per_unit))
+    own = [np.median(one.ravel()[::step]) for one in exposures.variances if one is not None]
+    stated = float(np.median(own if own else exposures.noise.variance(np.float32(level))))
+    found = stated + (excess.constant + excess.photons * max(level, 0) * unit) / unit**2
+    if not UNDERSTATED**2 * stated < found < WARNED**2 * stated:
+        return
+    warn_user(
+        f"the exposures scatter by {np.sqrt(found):.3g} {exposures.unit} at a level of {level:.3g} where "
+        f"{'their uncertainties' if own else 'gain and read noise'} give {np.sqrt(stated):.3g}: the noise is "
+        f"understated by a factor of {np.sqrt(found / stated):.2f}. The masks allow for the missing noise. Check "
+        f"{'them' if own else 'gain, read noise and bias'}: the uncertainties of combined images depend on them"
+    )
