@@ -83,8 +83,10 @@ def fit_gaussians(images, variance):
     amplitude = (images * weights).sum(axis=(1, 2)) / (weights**2).sum(axis=(1, 2))
     near = rows**2 + columns**2 <= RADIUS**2
     rest = (images - amplitude[:, None, None] * weights)[:, near]
-    power = np.maximum((images[:, near] ** 2).sum(axis=1), np.finfo(float).tiny)
-    misfit = ((rest**2).sum(axis=1) - np.count_nonzero(near) * variance) / power
+    power, left = (images[:, near] ** 2).sum(axis=1), (rest**2).sum(axis=1)
+    # no Gaussian describes an image without values, as where the other exposures are bad
+    misfit = np.full(len(images), np.inf)
+    np.divide(left - np.count_nonzero(near) * variance, power, out=misfit, where=power > 0)
     middle, apart = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     return Gaussians(x, y, amplitude, np.sqrt(middle + apart), np.sqrt(np.maximum(middle - apart, 0)), misfit)
 

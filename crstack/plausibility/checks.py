@@ -10,6 +10,7 @@ from crstack.plausibility.flagged_structures import warn_of_flagged_structures
 from crstack.plausibility.noise import of_noise, unflagged, warn_of_understated_noise
 from crstack.plausibility.regions import warn_of_region
 from crstack.plausibility.shifts import sentences_of_shifts
+from crstack.plausibility.single_values import warn_of_single_values
 from crstack.plausibility.structures import of_structures
 from crstack.plausibility.unlike_light import of_unlike_light
 from crstack.utils.validation import check_number
@@ -102,8 +103,8 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     CRStackWarning
         If the joint decision has measured more noise than is stated. If values scatter by less than is stated. If the
         stated noise is wrong in parts of the image. There is none of these if reading the exposures has given a warning
-        on the noise. If a region of an exposure has another level. If the joint decision flags structures far more
-        often than the rest.
+        on the noise. If a region of an exposure has another level. If many pixels have one valid value. If the joint
+        decision flags structures far more often than the rest.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
@@ -118,6 +119,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
         if not known:
             compare_noise_of_parts(exposures, sample, differences)
         warn_of_region(masks, exposures)
+        warn_of_single_values(masks, exposures)
     sentences = implausibilities(
         masks, exposures, limit, noise=noise and not known, offsets=offsets, differences=differences, sample=sample
     )

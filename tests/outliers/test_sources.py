@@ -162,3 +162,9 @@ def test_gaussians_are_recovered():
     track = np.zeros((1, 13, 13))
     track[0, 6, 3:10] = 100
     assert fit_gaussians(track, np.zeros(1)).minor[0] < 0.5
+
+
+def test_no_gaussian_describes_an_image_without_values():
+    """Where the other exposures are bad, an image has no values."""
+    found = fit_gaussians(np.zeros((1, 15, 15)), np.full(1, 116.0))
+    assert (found.amplitude[0], found.misfit[0]) == (0, np.inf)
