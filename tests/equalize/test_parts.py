@@ -16,7 +16,7 @@ from crstack.equalize.terms import clean, flux, offsets, response, steps
 from crstack.equalize.terms.clean import CleanPixels
 from crstack.equalize.terms.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
 from crstack.equalize.terms.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
-from crstack.equalize.variance import model_error, place_variance
+from crstack.equalize.variance import deviations, model_error, place_variance
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.statistics import order_statistics
@@ -520,7 +520,7 @@ def test_a_feature_that_is_0_everywhere_takes_no_part():
     signal2 = rng.uniform(1e3, 1e5, 4000)
     variance = np.full(4000, 50.0)
     drawn = rng.standard_normal((3, 4000)) * np.sqrt(variance + 0.02 * signal2)
-    squares = model_error._squares_of_both(*np.sort(drawn, axis=0), 3)
+    squares = deviations.squares_of_both(*np.sort(drawn, axis=0), 3)
     both = model_error._fit(np.column_stack((signal2, np.zeros(4000))), squares, variance, 3, 1.0)
     alone = model_error._fit(signal2[:, None], squares, variance, 3, 1.0)
     assert both[1] == 0
@@ -551,7 +551,7 @@ def test_one_value_that_is_too_low_makes_no_hole_in_the_image_of_many(n):
 
 @pytest.mark.parametrize(("n", "expected"), [(2, 3.84), (3, 3.03), (5, 2.44), (10, 1.99), (25, 1.69)])
 def test_the_largest_deviations_of_noise_depend_on_the_number_of_exposures(n, expected):
-    assert model_error.tail_of_noise(n) == pytest.approx(expected, rel=0.02)
+    assert deviations.tail_of_noise(n) == pytest.approx(expected, rel=0.02)
 
 
 def test_noise_of_the_change_by_a_kernel():

@@ -1,23 +1,14 @@
 """Error of the expected exposures on structures, as parts of the signal, its gradient, its curvature and its change."""
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from crstack.statistics import normal_order_moments
+from crstack.equalize.variance.deviations import TAIL, mean_square, squares_of_both, tail_of_noise
 from crstack.utils.pixels import dilate
 
-__all__ = [
-    "MARGIN",
-    "ModelError",
-    "deviations_squared",
-    "features_of",
-    "fit_model_error",
-    "places_to_fit",
-    "tail_of_noise",
-]
+__all__ = ["MARGIN", "ModelError", "features_of", "fit_model_error", "places_to_fit"]
 
 #: window (pixels) whose lowest value is the level below a structure
 AROUND = 11
@@ -31,8 +22,9 @@ MOST, MOST_OF_TWO = 9.0, 4.0
 ROUNDS, FIRST_SHARE = 8, 0.05
 #: most and fewest pixels of a fit, and least squared contrast (variances) of a pixel
 PIXELS, FEWEST, CLEAR = 60_000, 60, 36.0
-#: least significant part, in standard errors, and variance of a squared deviation over the square of the variance
-SIGNIFICANCE, SPREAD = 5.0, 2.0
+#: a part begins to count at this number of standard errors, see `_shrunken`; number of standard errors above a part
+#: that the deviations exclude; and variance of a squared deviation over the square of the variance
+LEAST_SIGNIFICANT, EXCLUDED, SPREAD = 4.0, 5.0, 2.0
 #: variance of the squared deviation of a lowest value over the square of the variance
 SPREAD_OF_LOW = 3.0
 #: limits of the mean squared deviation of flat places over that of noise, because hits raise it; for two exposures too
@@ -42,11 +34,9 @@ OF_FLAT, OF_FLAT_OF_TWO = (1.0, 1.15), (0.92, 1.15)
 #: Without these, the mean squared deviation of flat places is at least the fourth
 HIT, TRIMMED, MOST_TRIMMED, LEAST_TRIMMED = 5.0, 4.0, 0.2, 0.5
 #: the error is raised, by these factors at most, until this quantile of the deviations is that of flat places
-TAIL, MOST_TAIL, MOST_TAIL_OF_TWO = 0.95, 6.0, 2.0
+MOST_TAIL, MOST_TAIL_OF_TWO = 6.0, 2.0
 #: least variance, over that of noise, of the places whose quantile is compared
 APART = 1.5
-#: number of normal samples that give the quantile of noise
-SAMPLES = 100_000
 #: factor by which the fitted error is raised, because places of one kind differ
 SAFETY = 1.5
 #: index of the feature of the change
@@ -58,60 +48,6 @@ LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
 REACH, RIPPLE = 7, 0.015
 #: the ripple is measured on structures that are this number of standard deviations of the common image above `SURE`
 BRIGHT = 6.0
-
-
-def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed=0.0):
-    """Mean of the squared deviations of the highest and the lowest of n values from their median; 1 for noise.
-
-    Parameters
-    ----------
-    low, median, high : `~numpy.ndarray`
-        Lowest, median and highest value.
-    n : int
-        Number of values.
-    limits : `~numpy.ndarray`, optional
-        Each squared deviation counts up to these.
-    expected : `~numpy.ndarray`, optional
-        Expected squared deviations, by which the highest values are compared.
-    trimmed : float, optional
-        Share of the highest values that does not count, because these may be hit: the lowest of the pixel counts
-        twice.
-
-    Returns
-    -------
-    squares : `~numpy.ndarray`
-    """
-    return _mean_square(_squares_of_both(low, median, high, n), limits, expected, trimmed)
-
-
-def _mean_square(squares, limits=None, expected=None, trimmed=0.0):
-    """Mean of the two `_squares_of_both`, see `deviations_squared`."""
-    lower, upper = squares
-    if trimmed:
-        ratio = upper / expected
-        upper = np.where(ratio > np.quantile(ratio, 1 - trimmed), lower, upper)
-    if limits is not None:
-        lower, upper = np.minimum(lower, limits), np.minimum(upper, limits)
-    return (lower + upper) / 2
-
-
-def _squares_of_both(low, median, high, n):
-    """Squared deviations of the lowest and of the highest of n values from their median; the mean for noise is 1."""
-    mean, covariance = normal_order_moments(n)
-    weight = np.zeros(n)
-    weight[(n - 1) // 2] += 0.5
-    weight[n // 2] += 0.5
-    weight[0] -= 1
-    scale = np.float32(1 / (weight @ (covariance + np.outer(mean, mean)) @ weight))
-    return [np.square(one) * scale for one in (median - low, high - median)]
-
-
-@functools.cache
-def tail_of_noise(n):
-    """Quantile `TAIL` of `deviations_squared` of ``n`` values of noise of variance 1: 3.8 for two, 1.7 for 25."""
-    values = np.sort(np.random.default_rng(1).standard_normal((n, SAMPLES)), axis=0)
-    median = (values[(n - 1) // 2] + values[n // 2]) / 2
-    return float(np.quantile(deviations_squared(values[0], median, values[-1], n), TAIL))
 
 
 @dataclass(frozen=True)
@@ -224,12 +160,12 @@ def fit_model_error(n, structure, flat):
         return ModelError(least=least)
     trimmed = _trimmed(n, *flat[1:4])
     usual, usual_tail = _of_flat_places(n, *flat[:4], trimmed)
-    rows, squares = features[: CHANGE + 1].T.astype(np.float64), _squares_of_both(*values, n)
+    rows, squares = features[: CHANGE + 1].T.astype(np.float64), squares_of_both(*values, n)
     parts = _fit(rows, squares, noise, n, usual, trimmed)
     fitted = noise + rows @ parts
     if any(least):
         *of_terms, ripple, _ = least
-        square = _mean_square(squares, _most(n) * fitted, fitted, trimmed) / usual
+        square = mean_square(squares, _most(n) * fitted, fitted, trimmed) / usual
         on_bright = min(ripple, _limit_of_ripple(features, square, fitted))
         of_terms = np.minimum(of_terms, _limits(rows, parts, fitted)).tolist()
         least = (*of_terms, on_bright, ripple - on_bright)
@@ -237,7 +173,7 @@ def fit_model_error(n, structure, flat):
     if np.count_nonzero(apart) > FEWEST:
         squares = [one[apart] for one in squares]
         trimmed = max(trimmed, _more_high_than_low(squares, fitted[apart]))
-        found = np.quantile(_mean_square(squares, None, fitted[apart], trimmed) / fitted[apart], TAIL)
+        found = np.quantile(mean_square(squares, None, fitted[apart], trimmed) / fitted[apart], TAIL)
         parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL if n > 2 else MOST_TAIL_OF_TWO)
     return ModelError(tuple((SAFETY * parts).tolist()), least)
 
@@ -245,7 +181,7 @@ def fit_model_error(n, structure, flat):
 def _limits(rows, parts, fitted):
     """Parts (K,) above which the deviations exclude each of the features (M, K), for variances ``fitted`` (M,)."""
     errors = np.sqrt(SPREAD / np.maximum(np.square(rows / fitted[:, None]).sum(axis=0), 1e-30))
-    return SAFETY * (parts + SIGNIFICANCE * errors)
+    return SAFETY * (parts + EXCLUDED * errors)
 
 
 def _limit_of_ripple(features, square, fitted):
@@ -277,9 +213,9 @@ def _of_flat_places(n, low, median, high, noise, trimmed):
     least, highest = OF_FLAT if n > 2 else OF_FLAT_OF_TWO
     if len(noise) < FEWEST:
         return least, tail_of_noise(n)
-    squares = _squares_of_both(low, median, high, n)
-    mean = np.mean(_mean_square(squares, _most(n) * noise, noise, trimmed) / noise)
-    tail = np.quantile(_mean_square(squares, None, noise, trimmed) / noise, TAIL)
+    squares = squares_of_both(low, median, high, n)
+    mean = np.mean(mean_square(squares, _most(n) * noise, noise, trimmed) / noise)
+    tail = np.quantile(mean_square(squares, None, noise, trimmed) / noise, TAIL)
     usual = float(np.clip(mean, LEAST_TRIMMED if trimmed else least, highest))
     return usual, max(float(tail), tail_of_noise(n))
 
@@ -325,10 +261,20 @@ def _seen_in_low_values(lower, variance, fitted, n):
     return float(np.clip((found + error) / total, 0, 1))
 
 
+def _shrunken(parts, significance):
+    """Parts (K,) times 1 - (`LEAST_SIGNIFICANT` / significance)^2.
+
+    They begin at 0 and are nearly unchanged where they are well measured, as the estimates of James and Stein (1961).
+    If a part that is just significant counted completely, few hits near stars could raise it from 0 to several standard
+    errors, and with it the noise of all stars.
+    """
+    return parts * (1 - np.square(LEAST_SIGNIFICANT / significance))
+
+
 def _fit(rows, squares, variance, n, usual, trimmed=0.0):
     """Parts (K,) of the features (M, K), as far as low values show them; those that are not significant are 0.
 
-    ``squares`` are the two `_squares_of_both`.
+    ``squares`` are the two `squares_of_both`. The parts are `_shrunken`.
     """
     from scipy.optimize import nnls
 
@@ -337,7 +283,7 @@ def _fit(rows, squares, variance, n, usual, trimmed=0.0):
     while keep:
         for _ in range(ROUNDS):
             share = max(trimmed, _more_high_than_low(squares, fitted))
-            mean = _mean_square(squares, _most(n) * fitted, fitted, share) / usual
+            mean = mean_square(squares, _most(n) * fitted, fitted, share) / usual
             weighted = rows[:, keep] / fitted[:, None]
             scale = np.maximum(np.linalg.norm(weighted, axis=0), 1e-30)
             found = nnls(weighted / scale, (mean - variance) / fitted)[0] / scale
@@ -345,9 +291,9 @@ def _fit(rows, squares, variance, n, usual, trimmed=0.0):
         errors = np.sqrt(SPREAD * np.diag(np.linalg.pinv((weighted / scale).T @ (weighted / scale)))) / scale
         # a feature that is 0 everywhere has no error and no part in the variance
         significance = np.divide(found, errors, out=np.zeros_like(found), where=errors > 0)
-        if (significance >= SIGNIFICANCE).all():
+        if (significance >= LEAST_SIGNIFICANT).all():
             parts = np.zeros(rows.shape[1])
-            parts[keep] = found
+            parts[keep] = _shrunken(found, significance)
             # of two exposures, the lowest value is as far from the median as the highest
             return parts * _seen_in_low_values(squares[0], variance, fitted, n) if n > 2 else parts
         keep.pop(int(np.argmin(significance)))
