@@ -30,15 +30,16 @@ def warn_of_setups(headers, names):
     CRStackWarning
         With the values and the exposures.
     """
-    found = []
+    found = {}
     for keyword in KEYWORDS:
         values = [_value(header, keyword) for header in headers]
         if None not in values and len(set(values)) > 1:
-            found.append(f"{keyword} is {_by_value(values, names)}")
+            found[keyword] = f"{keyword} is {_by_value(values, names)}"
     if found:
         warn_user(
-            f"the headers name different setups: {'; '.join(found)}. What one exposure shows and the others do not is "
-            "taken for hits. Combine exposures of one setup only; crstack batch --group-by FILTER sorts them"
+            f"the headers name different setups: {'; '.join(found.values())}. What one exposure shows and the others "
+            "do not is taken for hits. Combine exposures of one setup only; crstack batch --group-by "
+            f"{','.join(found)} sorts them"
         )
 
 

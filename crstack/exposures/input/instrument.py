@@ -1,6 +1,7 @@
 """Gain, read noise, bias, saturation and exposure time, as given or from the headers."""
 
 import logging
+import shlex
 from dataclasses import dataclass, field, replace
 
 import astropy.units as u
@@ -27,6 +28,11 @@ log = logging.getLogger("crstack.exposures")
 
 GAIN_UNIT = u.electron / u.adu
 
+#: what else to do with exposures whose headers have unlike gains or read noises
+OTHERWISE = {
+    "gain": "subtract the bias of each, multiply it by its gain, and give the exposures in electrons",
+    "readnoise": "give one number for all, such as the largest",
+}
 #: relative difference up to which gains and read noises of headers count as equal
 SAME = 1e-3
 
@@ -130,11 +136,14 @@ class Instrument:
         for name, unit in (("gain", GAIN_UNIT), ("readnoise", u.electron)):
             value = getattr(self, name)
             if isinstance(value, Keyword):
+                keyword = value.name
                 value, words = quantity_of(given.header, value, name, unit, given.name)
                 first = self._read.setdefault(name, value)
                 if not np.isclose(first.to_value(value.unit), value.value, rtol=SAME):
                     raise InputError(
-                        f"exposures must share one {name}; got {first:g} for the first and {value:g} for {given.name}"
+                        f"exposures must share one {name}; got {first:g} for the first and {value:g} for {given.name}. "
+                        "Combine exposures of one readout mode (crstack batch --group-by "
+                        f"{shlex.quote(keyword)} sorts them), or {OTHERWISE[name]}"
                     )
                 value = first
                 if not any(note.startswith(f"{name} ") for note in self.notes):

@@ -30,6 +30,14 @@ def test_values_and_exposures_are_named(keyword):
     )
 
 
+def test_the_keywords_that_differ_sort_the_exposures():
+    headers_of_two = [
+        {"FILTER": "V", "IMAGETYP": kind, "CCDSUM": binning} for kind, binning in (("object", "1 1"), ("flat", "2 2"))
+    ]
+    with pytest.warns(CRStackWarning, match="crstack batch --group-by CCDSUM,IMAGETYP sorts them$"):
+        warn_of_setups(headers_of_two, names(2))
+
+
 def test_many_are_shortened():
     with pytest.warns(CRStackWarning, match=r"A in n1.fits, n7.fits, n8.fits and 2 more, B in .* and 2 more\. What"):
         warn_of_setups(headers(*"ABCDEF", *"AAAA"), names(10))

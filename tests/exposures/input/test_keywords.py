@@ -1,5 +1,7 @@
 """Numbers and sections from headers."""
 
+import re
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -182,6 +184,20 @@ def test_gains_of_headers_must_agree():
     images = ccds()
     images[2].header["GAIN"] = 1.7
     with pytest.raises(InputError, match=r"share one gain; got 1.6 electron / adu for the first and 1.7 .* exposure 3"):
+        load_exposures(images, gain="header:GAIN", readnoise="header:RDNOISE")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "remedy"),
+    [
+        ("GAIN", "--group-by GAIN sorts them), or subtract the bias of each, multiply it by its gain"),
+        ("RDNOISE", "--group-by RDNOISE sorts them), or give one number for all"),
+    ],
+)
+def test_unlike_headers_have_a_remedy(keyword, remedy):
+    images = ccds()
+    images[1].header[keyword] = 2 * images[1].header[keyword]
+    with pytest.raises(InputError, match=re.escape(remedy)):
         load_exposures(images, gain="header:GAIN", readnoise="header:RDNOISE")
 
 
