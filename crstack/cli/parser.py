@@ -212,7 +212,8 @@ def _add_settings(plain):
         "--ext",
         nargs="+",
         metavar="EXT",
-        help="number or name of the extension of the image (default: 0); for the chips of a mosaic several, or all",
+        help="number or name of the extension of the image (default: that of the only image in the first file, or 0); "
+        "for the chips of a mosaic several, or all",
     )
     plain.add_argument(
         "--max-fraction",

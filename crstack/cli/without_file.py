@@ -12,7 +12,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.input.keywords import as_keyword, quantity_in_words, quantity_of
 from crstack.exposures.input.products import without_products
 from crstack.files.decompressed import ENDING
-from crstack.files.fits_reading import inspect_image
+from crstack.files.fits_reading import inspect_image, only_image
 from crstack.mosaic.chips import ALL, chips_of
 
 __all__ = ["are_images", "configuration_of_options"]
@@ -95,7 +95,8 @@ def configuration_of_options(
     method : str or None
         As ``crmethod`` of the parameter file.
     ext : list of str or None
-        Number or name of the extension; 0 by default. Several, or "all", for the chips of a mosaic.
+        Number or name of the extension; by default that of the only image of the first file, or 0. Several, or "all",
+        for the chips of a mosaic.
 
     Returns
     -------
@@ -112,7 +113,7 @@ def configuration_of_options(
     missing = [name for name in images if not is_file(name)]
     if missing:
         raise InputError(f"images must be files that exist; got {missing[0]}")
-    exts = [_number_or_text(one) for one in ext or ["0"]]
+    exts = [_number_or_text(one) for one in ext] if ext else [only_image(images[0], what="images")]
     ext = exts if len(exts) > 1 else exts[0]
     info = _stated(images[0], ext)
     unit = u.adu if info.unit is None else info.unit

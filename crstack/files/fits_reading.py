@@ -34,6 +34,7 @@ __all__ = [
     "image_in_parts",
     "image_of",
     "inspect_image",
+    "only_image",
     "opened_fits",
     "plane_shape",
     "read_image",
@@ -205,6 +206,27 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
             hint += ". Write each plane of the cube to a file of its own" if len(shape) == 3 and not images else ""
         raise InputError(f"{name} {ext} of {path} must hold a 2-D image; got {found}{hint}")
     return hdu
+
+
+def only_image(path, *, what=EXPOSURE):
+    """Number of the extension that holds the only image of a file; 0 if there is none, or more than one.
+
+    The image of a file compressed with fpack is in its first extension.
+
+    Parameters
+    ----------
+    path : str or path-like
+        FITS file.
+    what : str, optional
+        Name of the file in messages.
+
+    Returns
+    -------
+    number : int
+    """
+    with opened_fits(path, what, checksum=False) as hdus:
+        images = [i for i, hdu in enumerate(hdus) if plane_shape(hdu)]
+    return images[0] if len(images) == 1 else 0
 
 
 def _remedy(hdus, images):

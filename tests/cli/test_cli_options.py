@@ -198,6 +198,24 @@ def test_a_parameter_file_of_the_headers(here, capsys):
     assert main(["init", "nothing.fits"]) == 2
 
 
+def test_the_only_image_of_compressed_files_needs_no_ext(here, capsys):
+    """In the files of fpack, the image is the first extension."""
+    packed = [name.replace(".fits", ".fits.fz") for name in NAMES]
+    for name, new in zip(NAMES, packed, strict=True):
+        image = fits.CompImageHDU(fits.getdata(name), fits.getheader(name), compression_type="GZIP_2", quantize_level=0)
+        fits.HDUList([fits.PrimaryHDU(), image]).writeto(new)
+    assert main(["run", *packed, *NUMBERS, "--output-dir", "packed", "--method", "pycosmic", *PLAIN]) == 0
+    assert main(["run", *NAMES, *NUMBERS, "--output-dir", "plain", "--method", "pycosmic", *PLAIN]) == 0
+    assert_equal_masks("packed", "plain")
+
+
+def test_one_of_several_images_is_not_guessed(here, capsys):
+    images = [fits.ImageHDU(np.ones((60, 80), np.float32), name=name) for name in ("SCI", "ERR")]
+    for name in ("a.fits", "b.fits"):
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(name)
+    refused(capsys, ["run", "a.fits", "b.fits", *NUMBERS], "--ext 0 of a.fits must hold a 2-D image; got no image .*SCI")
+
+
 def test_messages_name_the_option_not_the_key(here, capsys):
     own_copies()
     fits.append(NAMES[0], np.ones((60, 80), np.float32))
