@@ -39,8 +39,11 @@ FIRST_SHARE = 0.3**2
 #: quantile of the contrast above which pixels measure the residual of the kernel
 OF_CONTRAST = 0.8
 #: a value this number of standard deviations too high is hit and has no weight. The standard deviation includes this
-#: share of the contrast or more
-HIT, SHARE_OF_HIT = 4.0, 0.05
+#: share of the contrast or more; the second share is used if the first leaves out the cores of stars as hits
+HIT, SHARES_OF_HIT = 4.0, (0.05, 0.3)
+#: hits are as frequent where the contrast is highest as elsewhere, or less. With more than this factor, and this number
+#: in addition, they are none
+AS_FREQUENT, FEW_HITS = 1.5, 5
 #: least cross-validated decrease of chi squared by a kernel, by a seeing beside a throughput, and for each coefficient
 LEAST_GAIN, GAIN_OF_SEEING, OF_COEFFICIENT = 60.0, 9.0, 1.5
 
@@ -209,7 +212,9 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     size = int(np.sqrt(surroundings.shape[1]))
     if start is not None:
         targets = targets - (start - 1)[:, None] * surroundings[:, size * size // 2]
-    full = _Normal(targets, variances, surroundings, structure, folds, least_share, positions)
+    # beside throughputs far from 1, whose start may be wrong, what is too bright may be hit
+    shares_of_hit = SHARES_OF_HIT if start is None else SHARES_OF_HIT[:1]
+    full = _Normal(targets, variances, surroundings, structure, folds, (least_share, shares_of_hit), positions)
     n, with_seeing = len(targets), any(one.seeing for one in ladder)
     gain, terms = _needed(full, ladder, n, None if start is None else FLUX)
     if terms == FLUX and with_seeing:
@@ -277,7 +282,7 @@ def _design(surroundings, positions):
 class _Normal:
     """Normal equations of each half of the image, for steps of the kernel, changes of the shift, and a constant."""
 
-    def __init__(self, targets, variances, surroundings, structure, folds, least_share, positions=None):
+    def __init__(self, targets, variances, surroundings, structure, folds, shares, positions=None):
         designs = [_design(one, positions) for one in surroundings]
         size = int(np.sqrt(surroundings.shape[1]))
         self.n_drifts = len(designs[0]) - size**2 - 1
@@ -290,7 +295,7 @@ class _Normal:
         contrast = square, square > np.quantile(square, OF_CONTRAST)
 
         def sums_of(target, variance, design, halves):
-            weight = _robust_weights(target, variance, design, rows, contrast, least_share)
+            weight = _robust_weights(target, variance, design, rows, contrast, *shares)
             known = np.where(np.isfinite(target), target, 0)
             sides = [half * weight[one] for one, half in halves]
             matrices = [side @ half.T for side, (_, half) in zip(sides, halves, strict=True)]
@@ -359,16 +364,28 @@ def _farthest(basis):
     return np.sqrt(np.where(basis != 0, dx**2 + dy**2, 1).max(axis=(1, 2), initial=1))
 
 
-def _robust_weights(target, variance, design, rows_and_prior, contrast, least_share):
+def _robust_weights(target, variance, design, rows_and_prior, contrast, least_share, shares_of_hit):
     """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel.
 
-    ``contrast`` is its square in each pixel, and the pixels where it is highest.
+    ``contrast`` is its square in each pixel, and the pixels where it is highest. In an exposure that is much sharper,
+    the cores of all stars look hit. A fit without them does not describe them, so that they look hit again.
     """
+    known, highest = np.isfinite(target), contrast[1]
+    for share in shares_of_hit:
+        weight, hit = _weights_and_hits(target, variance, design, rows_and_prior, contrast, least_share, share)
+        expected = np.count_nonzero(hit & ~highest) * np.count_nonzero(known & highest)
+        expected /= max(np.count_nonzero(known & ~highest), 1)
+        if np.count_nonzero(hit & highest) <= AS_FREQUENT * expected + FEW_HITS:
+            break
+    return weight
+
+
+def _weights_and_hits(target, variance, design, rows_and_prior, contrast, least_share, share_of_hit):
+    """Weights of the pixels, and hits (bool), which exceed at least a share of the contrast."""
     known = np.isfinite(target)
     value = np.where(known, target, 0.0)
     rows, prior = rows_and_prior
     residual = value
-    weight = np.zeros(len(value))
     square, highest = contrast
     left = FIRST_SHARE
     for number in range(ROUNDS):
@@ -377,12 +394,12 @@ def _robust_weights(target, variance, design, rows_and_prior, contrast, least_sh
         sigma = np.sqrt(variance + left * square)
         z = residual / sigma
         # a residual in the core of a star is not a hit
-        hit = residual > HIT * np.sqrt(variance + max(left, SHARE_OF_HIT**2) * square)
+        hit = known & (residual > HIT * np.sqrt(variance + max(left, share_of_hit**2) * square))
         weight = np.where(known & ~hit, 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
         side = (design * weight) @ design.T
         found = np.linalg.solve(rows @ side @ rows.T + prior, rows @ (design @ (weight * value)))
         residual = value - (found @ rows) @ design
-    return weight
+    return weight, hit
 
 
 def _structure_share(residual, variance, square, some):
