@@ -213,7 +213,7 @@ def test_one_of_several_images_is_not_guessed(here, capsys):
     images = [fits.ImageHDU(np.ones((60, 80), np.float32), name=name) for name in ("SCI", "ERR")]
     for name in ("a.fits", "b.fits"):
         fits.HDUList([fits.PrimaryHDU(), *images]).writeto(name)
-    refused(capsys, ["run", "a.fits", "b.fits", *NUMBERS], "--ext 0 of a.fits must hold a 2-D image; got no image .*SCI")
+    refused(capsys, ["run", "a.fits", "b.fits", *NUMBERS], "--ext 0 of a.fits must hold .* got no image .*SCI")
 
 
 def test_messages_name_the_option_not_the_key(here, capsys):
