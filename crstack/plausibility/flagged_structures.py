@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from crstack.exposures import Exposures
 from crstack.masks import MaskSet
@@ -16,11 +17,9 @@ __all__ = ["OnStructures", "flagged_on_structures", "warn_of_flagged_structures"
 BLOCK, STEP = 32, 4
 #: structures exceed the level by these numbers of standard deviations in the other exposures; each is tried
 CLEAR = (5.0, 20.0, 60.0)
-#: most other exposures that are compared, most flagged pixels of an exposure, and number of pixels that give the share
-#: of the image which structures cover
+#: most other exposures that are compared, most hits of an exposure, and number of pixels that show the share of the
+#: image which structures cover
 OTHERS, PIXELS = 8, 20_000
-#: mean number of pixels of a hit, weighted by this number: tracks are long
-OF_TRACK = 25.0
 #: least excess over the number that hits give, in standard deviations, and least ratio of the two
 SIGNIFICANT, TIMES = 5.0, 2.5
 
@@ -61,9 +60,9 @@ def flagged_on_structures(masks: MaskSet, exposures: Exposures) -> list[OnStruct
     Notes
     -----
     Cosmic rays hit all places alike. A structure is a pixel at which the other exposures exceed their level, which is
-    the median of blocks of 32 pixels. The exposure itself does not count, because its hits would be structures. Flagged
-    pixels are compared with pixels at random places, so that coincidences with hits of the others change nothing. A hit
-    covers several pixels. Their number scatters more than a Poisson number for this reason.
+    the median of blocks of 32 pixels. The exposure itself does not count, because its hits would be structures. Of each
+    group of connected flagged pixels, one pixel is compared with pixels at random places. So a long track counts once,
+    the number on structures is a Poisson number, and coincidences with hits of the others change nothing.
     """
     n, shape = len(exposures), exposures.shape
     rng = np.random.default_rng(0)
@@ -71,30 +70,52 @@ def flagged_on_structures(masks: MaskSet, exposures: Exposures) -> list[OnStruct
     usual = np.divmod(rng.integers(0, shape[0] * shape[1], PIXELS), shape[1])
     found = []
     for i in range(n):
-        places = np.flatnonzero(is_hit(masks.codes[exposure_name(i)]))
-        if not places.size:
+        groups = _one_of_each_group(is_hit(masks.codes[exposure_name(i)]), rng)
+        if not len(groups.places):
             continue
-        some = places if places.size <= PIXELS else rng.choice(places, PIXELS, replace=False)
         others = [k for k in range(n) if k != i][:OTHERS]
-        of_flagged, of_all = (
-            _above_level(exposures, others, levels, where) for where in (np.divmod(some, shape[1]), usual)
+        of_groups, of_all = (
+            _above_level(exposures, others, levels, where) for where in (np.divmod(groups.places, shape[1]), usual)
         )
-        tried = [_compared(i, of_flagged > clear, of_all > clear, places.size, shape) for clear in CLEAR]
+        tried = [_compared(i, groups, of_groups > clear, of_all > clear, shape) for clear in CLEAR]
         found += sorted(filter(None, tried), key=lambda one: one.times)[-1:]
     return found
 
 
-def _compared(i, of_flagged, of_all, number, shape):
-    """The `OnStructures` if far more of the flagged than of all pixels (bool arrays) lie on structures, or None."""
-    share, on = float(of_all.mean()), float(of_flagged.mean()) * number
+@dataclass(frozen=True)
+class _Groups:
+    """Groups of connected flagged pixels: the place of one pixel of each, its number of pixels, and how many there are.
+
+    The places are a random part if there are many.
+    """
+
+    places: np.ndarray
+    sizes: np.ndarray
+    number: int
+
+
+def _one_of_each_group(flagged, rng):
+    """The `_Groups` of a mask, with a random pixel of each."""
+    labels, number = ndimage.label(flagged, np.ones((3, 3)))
+    places = rng.permutation(np.flatnonzero(flagged))
+    of_group, first, sizes = np.unique(labels.ravel()[places], return_index=True, return_counts=True)
+    some = rng.permutation(len(of_group))[:PIXELS]
+    return _Groups(places[first[some]], sizes[some], number)
+
+
+def _compared(i, groups, on, of_all, shape):
+    """The `OnStructures` if far more of the groups than of all pixels lie on structures (bool arrays), or None."""
+    share, scale = float(of_all.mean()), groups.number / len(on)
     if not 0 < share < 1:
         return None
-    by_hits = (number - on) * share / (1 - share)
-    # of the sample, too, each pixel is one of several of a hit
-    error = np.sqrt(OF_TRACK * max(by_hits, 1.0) * max(number / PIXELS, 1.0))
-    if on - by_hits < SIGNIFICANT * error or on < TIMES * by_hits:
+    number = np.count_nonzero(on)
+    by_hits = (len(on) - number) * share / (1 - share)
+    # the number by hits scatters, and so does the share, which is that of a sample
+    error = np.sqrt(max(by_hits, 1.0) * (1 + len(on) / PIXELS))
+    if number - by_hits < SIGNIFICANT * error or number < TIMES * by_hits:
         return None
-    return OnStructures(i, on / (share * shape[0] * shape[1]), on / max(by_hits, 1.0))
+    flagged = float(groups.sizes[on].sum()) * scale / (share * shape[0] * shape[1])
+    return OnStructures(i, flagged, float(number / max(by_hits, 1.0)))
 
 
 def _levels(plane):

@@ -1,6 +1,7 @@
 """The warning that stars, lines or traces are flagged far more often than the rest."""
 
 import warnings
+from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
@@ -9,6 +10,7 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets.hits import make_hits
+from crstack.masks.codes import Code
 from crstack.plausibility.flagged_structures import flagged_on_structures
 
 SHAPE, READNOISE = (180, 300), 4.0
@@ -68,3 +70,37 @@ def test_images_smaller_than_a_block():
     images = [CCDData(rng.poisson(100, (20, 25)).astype(float), unit="electron") for _ in range(3)]
     stack = CRStack(images, readnoise=READNOISE * u.electron)
     assert flagged_on_structures(stack.detect(), stack.exposures) == []
+
+
+def field_of_stars(seed):
+    """Three equal exposures of 40 stars, a mask of hits for each, and the places (y, x) of the stars."""
+    rng = np.random.default_rng(seed)
+    y, x = rng.integers(5, SHAPE[0] - 5, 40), rng.integers(5, SHAPE[1] - 5, 40)
+    rows, columns = np.indices(SHAPE)
+    scene = 100 + sum(2e3 * np.exp(-((rows - b) ** 2 + (columns - a) ** 2) / 5) for b, a in zip(y, x, strict=True))
+    hits = [make_hits(SHAPE, 0.006, rng) for _ in range(3)]
+    images = [CCDData(rng.poisson(scene) + rng.normal(0, READNOISE, SHAPE) + one, unit="electron") for one in hits]
+    stack = CRStack(images, readnoise=READNOISE * u.electron)
+    return stack.exposures, [one > 20 for one in hits], (y, x)
+
+
+def found_in(flagged, exposures):
+    codes = {f"CRMASK{i + 1}": np.where(one, Code.MMCOSMIC, 0).astype(np.uint8) for i, one in enumerate(flagged)}
+    return [one.exposure for one in flagged_on_structures(SimpleNamespace(codes=codes), exposures)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_quarter_of_the_stars_is_reported(seed):
+    """Twelve cores of two pixels, among about a hundred hits that cover 300 pixels."""
+    exposures, flagged, (y, x) = field_of_stars(seed)
+    assert found_in(flagged, exposures) == []
+    for step in (0, 1):
+        flagged[1][y[:12], x[:12] + step] = True
+    assert found_in(flagged, exposures) == [1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_track_over_stars_is_not_reported(seed):
+    exposures, flagged, (y, _) = field_of_stars(seed)
+    flagged[0][y[0] - 2 : y[0] + 3, :200] = True
+    assert found_in(flagged, exposures) == []
