@@ -281,11 +281,16 @@ def _own_variances(sample, stated, levels):
 
 
 def _compare_all(exposures, sample, which, bias_given):
-    """Warn if the scatter of some exposures (indices) disagrees with their noise; return whether it does."""
+    """Warn if the scatter of some exposures (indices) disagrees with their noise; return whether it does.
+
+    Too much scatter must be in the flattest part of the sample as well: lines that are shifted by more than their width
+    are no noise.
+    """
     if bias_given and len(which) == len(exposures) and _warn_of_bias(exposures, sample.level):
         return True
-    ratios = [ratio for ratio in sample.ratios(cyclic_pairs(which)) if ratio is not None]
-    ratio = float(median_of_values(ratios)) if ratios else 1.0
+    ratio = _middle_ratio(sample, which, 1.0)
+    if ratio > TOO_MUCH:
+        ratio = min(ratio, _middle_ratio(sample.of_flattest(), which, ratio))
     if TOO_LITTLE <= ratio <= TOO_MUCH:
         return False
     sigma, level = (
@@ -321,6 +326,12 @@ def _compare_all(exposures, sample, which, bias_given):
         correlation = sample.correlation(cyclic_pairs(which))
         warn_user(f"{numbers}{_words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given)}")
     return True
+
+
+def _middle_ratio(sample, which, otherwise):
+    """Median ratio of measured to stated scatter of some exposures (indices), or ``otherwise`` if it is not known."""
+    ratios = [ratio for ratio in sample.ratios(cyclic_pairs(which)) if ratio is not None]
+    return float(median_of_values(ratios)) if ratios else otherwise
 
 
 def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given):

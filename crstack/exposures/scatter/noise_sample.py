@@ -22,6 +22,8 @@ MANY_HITS, CORE, ROUNDS = 1.15, 2.0, 30
 SMALL, BESIDE = 8000, 5
 #: changes of up to this multiple of their quantile are those of noise
 OF_NOISE, FLATTEST = 3.0, 0.1
+#: part of a sample that is flattest
+FLATTEST_FIFTH = 0.2
 
 #: size of a sample of values
 SAMPLE = 200_000
@@ -185,12 +187,28 @@ class NoiseSample:
         known = self.valid.all(axis=0)
         if np.count_nonzero(known) < SMALL:
             return self
-        mean = self.values.mean(axis=0)
-        steps = np.abs(np.diff(mean, axis=1, append=mean[:, -1:]))
-        around = ndimage.uniform_filter1d(steps, BESIDE, axis=1)
+        around = self._changes()
         some = around[known]
         flat = around <= max(float(median_of_values(some)), OF_NOISE * float(np.quantile(some, FLATTEST)))
         return NoiseSample(self.values, self.own, self.stated, self.valid & flat, self.level, self.box)
+
+    def of_flattest(self):
+        """The fifth of the sample in which the exposures change least along the row; the same sample if it is small.
+
+        The mean of the exposures selects it, with which the differences of exposures of equal noise do not correlate.
+        """
+        known = self.valid.all(axis=0)
+        if np.count_nonzero(known) < SMALL:
+            return self
+        around = self._changes()
+        flat = around <= float(np.quantile(around[known], FLATTEST_FIFTH))
+        return NoiseSample(self.values, self.own, self.stated, self.valid & flat, self.level, self.box)
+
+    def _changes(self):
+        """Mean absolute change (rows, nx) of the mean of the exposures along the row, around each value."""
+        mean = self.values.mean(axis=0)
+        steps = np.abs(np.diff(mean, axis=1, append=mean[:, -1:]))
+        return ndimage.uniform_filter1d(steps, BESIDE, axis=1)
 
     def squares(self, i, j):
         """Squared differences of two exposures and of neighbours, over their variance; and how many pairs there are.

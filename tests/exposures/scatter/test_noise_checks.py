@@ -178,6 +178,26 @@ def test_a_gain_that_is_too_large():
     assert "noise is missing" in words[0]
 
 
+def lines(shift):
+    """A spectrum of the sky with 60 lines in 400 columns, shifted by a number of pixels, in 90 rows."""
+    rng, columns = np.random.default_rng(7), np.arange(400)
+    centres, heights = rng.uniform(0, 400, 60), 60 * (1 - rng.random(60)) ** (-1 / 0.8)
+    spectrum = 30 + (heights * np.exp(-0.5 * ((columns[:, None] - shift - centres) / 1.06) ** 2)).sum(axis=1)
+    return np.tile(spectrum, (90, 1))
+
+
+@pytest.mark.parametrize("left", [1.0, 0.2])
+def test_lines_that_are_shifted_are_no_noise(left):
+    """Lines that move by more than their width; with most of the sky subtracted, noise is missing."""
+    rng = np.random.default_rng(8)
+    images = []
+    for shift in (0, 1.6, 3.3):
+        sky = 2 * lines(shift)
+        images.append((rng.poisson(sky) + rng.normal(0, READNOISE, sky.shape) - (1 - left) * sky) / GAIN)
+    _, words = loaded(images)
+    assert [one for one in words if "noise is missing" in one] == words[: left < 1]
+
+
 def test_noise_that_is_understated_is_no_structure():
     """The exposures are divided by a flat field of 0.02: none is of another field."""
     rng = np.random.default_rng(28)
