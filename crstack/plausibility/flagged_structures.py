@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 
 from crstack.exposures import Exposures
 from crstack.masks import MaskSet
@@ -20,8 +20,10 @@ CLEAR = (5.0, 20.0, 60.0)
 #: most other exposures that are compared, most hits of an exposure, and number of pixels that show the share of the
 #: image which structures cover
 OTHERS, PIXELS = 8, 20_000
-#: least excess over the number that hits give, in standard deviations, and least ratio of the two
-SIGNIFICANT, TIMES = 5.0, 2.5
+#: largest probability that hits alone are as many on structures, and least ratio to the number that they give
+CHANCE, TIMES = 1e-6, 2.5
+#: standard deviations by which the share of the image which structures cover is raised, because a sample shows it
+RAISED = 2.0
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,8 @@ def _compared(i, groups, on, of_all, shape):
         return None
     number = np.count_nonzero(on)
     by_hits = (len(on) - number) * share / (1 - share)
-    # the number by hits scatters, and so does the share, which is that of a sample
-    error = np.sqrt(max(by_hits, 1.0) * (1 + len(on) / PIXELS))
-    if number - by_hits < SIGNIFICANT * error or number < TIMES * by_hits:
+    most = by_hits * (1 + RAISED / np.sqrt(np.count_nonzero(of_all)))
+    if number < TIMES * by_hits or special.pdtrc(number - 1, most) > CHANCE:
         return None
     flagged = float(groups.sizes[on].sum()) * scale / (share * shape[0] * shape[1])
     return OnStructures(i, flagged, float(number / max(by_hits, 1.0)))
