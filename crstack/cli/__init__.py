@@ -47,7 +47,11 @@ def _run(argv, interrupts):
     from crstack.cli.parser import make_parser
     from crstack.utils.first_imports import first_imports
 
-    parser = make_parser()
+    try:
+        parser = make_parser()
+    except ValueError as error:  # an InputError: crstack is not installed
+        print(f"crstack: error: {error}", file=sys.stderr)
+        return 2
     if not (sys.argv[1:] if argv is None else argv):
         parser.print_help(sys.stderr)
         return 2

@@ -8,6 +8,7 @@ from importlib import import_module, metadata
 from crstack.exceptions import InputError, PluginError, UnknownPluginError
 from crstack.utils.plugins import check_comparable, error_in_words, plugin_errors
 from crstack.utils.validation import did_you_mean
+from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
 __all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
@@ -76,6 +77,8 @@ class Registry:
             If its module cannot be imported, it is not a class of that kind, or two plug-ins have this name.
         """
         entries = self._entries()
+        if not entries:
+            crstack_version()  # the error that crstack is not installed
         if name not in entries:
             hint = did_you_mean(name, entries)
             raise UnknownPluginError(f"{self.kind} must be one of {', '.join(sorted(entries))}; got {name!r}{hint}")

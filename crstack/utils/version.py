@@ -14,8 +14,23 @@ DIGITS = 12
 
 @cache
 def crstack_version():
-    """The installed version."""
-    return distribution("crstack").version
+    """The installed version.
+
+    Raises
+    ------
+    InputError
+        If crstack is imported from a source tree without being installed.
+    """
+    try:
+        return distribution("crstack").version
+    except PackageNotFoundError:
+        # imported here, because astropy comes with it, and the command's --help needs the version alone
+        from crstack.exceptions import InputError
+
+        raise InputError(
+            "crstack must be installed, because Python finds its methods and detectors by its installation; got the "
+            f"files in {Path(__file__).parents[1]} alone. Type: pip install {Path(__file__).parents[2]}"
+        ) from None
 
 
 @cache
@@ -42,8 +57,5 @@ def digest_of_code(directory):
 
 def _is_editable():
     """Whether the package is used from a checkout (PEP 610)."""
-    try:
-        text = distribution("crstack").read_text("direct_url.json")
-    except PackageNotFoundError:
-        return True
+    text = distribution("crstack").read_text("direct_url.json")
     return bool(text) and bool(json.loads(text).get("dir_info", {}).get("editable"))

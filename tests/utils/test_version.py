@@ -2,11 +2,15 @@
 
 import gc
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 import crstack
+from crstack.cli import main
+from crstack.exceptions import InputError
+from crstack.utils import registry
 from crstack.utils import version as _version
 from crstack.utils.first_imports import first_imports
 from crstack.utils.version import code_version, crstack_version, digest_of_code
@@ -31,6 +35,32 @@ def test_code_that_may_change_under_one_version_is_compared(fresh, version, edit
     fresh.setattr(_version, "crstack_version", lambda: version)
     fresh.setattr(_version, "_is_editable", lambda: editable)
     assert code_version() == f"{version} with code {digest_of_code(Path(crstack.__file__).parent)}"
+
+
+@pytest.fixture
+def not_installed(monkeypatch):
+    """The files of a source tree without an installation."""
+
+    def distribution(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(_version, "distribution", distribution)
+    monkeypatch.setattr(registry, "entry_points", lambda group: ())
+    crstack_version.cache_clear()
+    yield
+    crstack_version.cache_clear()
+
+
+@pytest.mark.usefixtures("not_installed")
+def test_a_source_tree_that_is_not_installed_has_one_sentence(capsys):
+    for use in (crstack_version, lambda: registry.METHODS.get("joint"), lambda: crstack.__version__):
+        with pytest.raises(InputError, match=r"^crstack must be installed, .* Type: pip install /"):
+            use()
+    assert main(["--version"]) == main(["demo", "nowhere"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("crstack: error: crstack must be installed") == err.count("\n") == 2
+    assert not Path("nowhere").exists()
 
 
 def test_the_digest_depends_on_names_and_contents(tmp_path):
