@@ -21,7 +21,7 @@ def _stars(rng, widths):
         )
 
 
-@pytest.mark.filterwarnings("ignore:stars are much wider")
+@pytest.mark.filterwarnings("ignore:stars are much wider", "ignore:pixels of stars")
 @pytest.mark.parametrize("widths", [(2.6, 4.4), (2.4, 3.3, 4.6)])
 def test_cores_of_stars_of_a_sharp_exposure_are_no_hits(widths):
     """Without hits, a fit that takes the cores of stars for hits flags far more of these values."""
