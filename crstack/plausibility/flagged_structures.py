@@ -112,7 +112,7 @@ def _compared(i, groups, on, of_all, shape):
         return None
     number = np.count_nonzero(on)
     by_hits = (len(on) - number) * share / (1 - share)
-    most = by_hits * (1 + RAISED / np.sqrt(np.count_nonzero(of_all)))
+    most = max(by_hits * (1 + RAISED / np.sqrt(np.count_nonzero(of_all))), 1.0)
     if number < TIMES * by_hits or special.pdtrc(number - 1, most) > CHANCE:
         return None
     flagged = float(groups.sizes[on].sum()) * scale / (share * shape[0] * shape[1])

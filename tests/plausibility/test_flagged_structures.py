@@ -104,3 +104,12 @@ def test_a_long_track_over_stars_is_not_reported(seed):
     exposures, flagged, (y, _) = field_of_stars(seed)
     flagged[0][y[0] - 2 : y[0] + 3, :200] = True
     assert found_in(flagged, exposures) == []
+
+
+def test_one_group_is_not_reported():
+    """A single hit on a star, and a method that flags an exposure completely."""
+    exposures, flagged, (y, x) = field_of_stars(0)
+    star = np.zeros(SHAPE, bool)
+    star[y[0], x[0]] = True
+    for first in (star, np.ones(SHAPE, bool)):
+        assert found_in([first, *flagged[1:]], exposures) == []
