@@ -7,7 +7,7 @@ from importlib import import_module, metadata
 
 from crstack.exceptions import InputError, PluginError, UnknownPluginError
 from crstack.utils.plugins import check_comparable, error_in_words, plugin_errors
-from crstack.utils.validation import did_you_mean
+from crstack.utils.validation import one_of
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
@@ -80,8 +80,7 @@ class Registry:
         if not entries:
             crstack_version()  # the error that crstack is not installed
         if name not in entries:
-            hint = did_you_mean(name, entries)
-            raise UnknownPluginError(f"{self.kind} must be one of {', '.join(sorted(entries))}; got {name!r}{hint}")
+            raise UnknownPluginError(f"{self.kind} must be one of {one_of(name, sorted(entries))}")
         where = f"{self.kind} {name!r} ({entries[name].value})"
         try:
             found = entries[name].load()

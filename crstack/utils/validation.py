@@ -20,7 +20,11 @@ __all__ = [
     "check_region",
     "closest",
     "did_you_mean",
+    "one_of",
 ]
+
+#: most choices that a message lists
+MOST_CHOICES = 8
 
 
 def _is_number(value):
@@ -72,9 +76,17 @@ def check_boolean(name, value):
 def check_choice(name, value, choices):
     """Return ``value`` if it is one of ``choices``, or raise `InputError`."""
     if value not in choices:
-        hint = did_you_mean(value, choices)
-        raise InputError(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}{hint}")
+        raise InputError(f"{name} must be one of {one_of(value, choices)}")
     return value
+
+
+def one_of(value, choices):
+    """The end of a message: the choices, the most similar one first if there are many, and the value that was given."""
+    near, names = closest(value, choices), [str(one) for one in choices]
+    if len(names) > MOST_CHOICES:
+        names = sorted(names, key=lambda one: one != near)  # the others stay in their order
+        names[MOST_CHOICES:] = [f"and {len(names) - MOST_CHOICES} more"]
+    return f"{', '.join(names)}; got {value!r}{did_you_mean(value, choices)}"
 
 
 def did_you_mean(value, choices):

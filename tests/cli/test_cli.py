@@ -107,7 +107,7 @@ def test_demo_of_mmcosmic(tmp_path, monkeypatch, capsys):
     ("arguments", "match"),
     [
         (["--shape", "10", "200"], "shape must be at least 32 pixels each way; got 10 200"),
-        (["--method", "jiont"], "--method must be one of mmcosmic, joint, "),
+        (["--method", "jiont"], "--method must be one of joint, mmcosmic, lacosmic, "),
         (["--seed", "-1"], "seed must be an integer at least 0; got -1"),
     ],
 )
