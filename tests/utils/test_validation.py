@@ -28,5 +28,5 @@ def test_the_suggestion_comes_first_and_long_lists_are_short():
         "detector must be one of lacosmic, name0, name1, name2, name3, name4, name5, name6, and 13 more; got 'lacosmc' "
         "(did you mean 'lacosmic'?)"
     )
-    with pytest.raises(InputError, match="one of name0, name1, name2; got 'zzz'$"):
+    with pytest.raises(InputError, match=r"one of name0, name1, name2; got 'zzz'$"):
         check_choice("detector", "zzz", many[:3])
