@@ -26,6 +26,8 @@ OVER_CHANCE = 4.0
 ASIDE = 8
 #: least angle (degrees) between two spikes of an exposure, and between two lines of spikes
 APART, CROSSED = 15.0, 30.0
+#: largest angle (degrees) between one spike of a vane and the other, turned by 180 degrees
+OPPOSITE = 5.0
 #: at these distances (pixels) this quantile of the light is below this share of the star; lines of spectra go on
 RING, QUANTILE, SHARE = (10.0, 14.0), 0.9, 0.1
 #: largest distance (pixels) of a line of spikes from its star
@@ -70,8 +72,8 @@ def find_spikes(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> l
     The field rotates against the spider of a telescope with an altazimuth mount, unless it is derotated. Spikes then
     differ between exposures, and look like hits. The brightest stars that all exposures show are examined. A spike is a
     direction in which 60 per cent of the pixels at distances of 10 to 40 pixels are flagged, and clearly more than in
-    most directions. Spikes cross in two
-    exposures or more. Trails that cross a star do so in one exposure only.
+    most directions. Spikes cross in two exposures or more, and one vane has spikes on both sides of the star there.
+    Trails that cross a star do so in one exposure only.
     """
     stars = [star for star in _brightest(exposures) if _is_star(exposures, *star)]
     if not stars:
@@ -127,7 +129,7 @@ def _of_star(planes, row, column):
     """The `Spikes` of a star; None if there are none."""
     found = {i: _directions(plane, row, column) for i, plane in enumerate(planes)}
     # two trails may cross in one exposure
-    if sum(map(_cross, found.values())) < 2:
+    if sum(_cross(angles) and _opposite(angles) for angles in found.values()) < 2:
         return None
     box = tuple(slice(max(one - LAST, 0), one + LAST + 1) for one in (row, column))
     n_pixels = sum(int(np.count_nonzero(plane[box])) for plane in planes)
@@ -162,6 +164,11 @@ def _directions(plane, row, column):
 def _cross(angles):
     """Whether some directions are not along one line."""
     return any(abs((one - angles[0] + 90) % 180 - 90) > CROSSED for one in angles[1:])
+
+
+def _opposite(angles):
+    """Whether two directions are opposite, as those of a vane are; tracks of hits end at either side of a star."""
+    return any(abs((one - other) % 360 - 180) < OPPOSITE for one in angles for other in angles)
 
 
 def along_spikes(trail: Trail, spikes: Sequence[Spikes]) -> bool:

@@ -73,6 +73,26 @@ def test_trails_through_a_star_are_no_spikes(angles):
     assert (one.x, one.y, one.exposures) == (X + 1, Y + 1, (1, 2, 3))
 
 
+def test_tracks_that_end_beside_a_star_are_no_spikes():
+    """Two tracks in each exposure, on one side of the star; a vane has spikes on both sides."""
+    images, _ = exposures_with([None] * 3)
+    exposures = load_exposures(images, readnoise=4 * u.electron)
+
+    def with_tracks(*angles):
+        plane = np.zeros(SHAPE, bool)
+        for angle in np.radians(angles):
+            along, across = np.cos(angle) * (COLUMNS - X), np.sin(angle) * (ROWS - Y)
+            beside = np.abs((ROWS - Y) * np.cos(angle) - (COLUMNS - X) * np.sin(angle))
+            plane |= (beside < 2) & (along + across > 8) & (along + across < 45)
+        return plane
+
+    planes = [with_tracks(20, 100), with_tracks(250, 310), with_tracks()]
+    assert find_spikes(lambda i: planes[i], exposures) == []
+    planes = [with_tracks(20, 100, 200), with_tracks(250, 310, 70), with_tracks()]
+    (one,) = find_spikes(lambda i: planes[i], exposures)
+    assert one.exposures == (1, 2)
+
+
 def test_a_flagged_halo_has_no_spikes():
     images, _ = exposures_with([None] * 3)
     exposures = load_exposures(images, readnoise=4 * u.electron)
