@@ -208,6 +208,6 @@ def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
     have, are = ("1 flagged feature has", "It is") if one else (f"{len(table)} flagged features have", "They are")
     return (
         f"{have} the shape of a source that only some exposures show, in {where}: an asteroid, a transient, a nod, "
-        f"another field, or an exposure that is not aligned? {are} masked with the code SOURCE, but not counted as "
-        f"{'a hit' if one else 'hits'}. {'Place' if one else 'Brightest'}: {places}{more}"
+        f"another field, or an exposure that is not aligned or whose stars are trailed? {are} masked with the code "
+        f"SOURCE, but not counted as {'a hit' if one else 'hits'}. {'Place' if one else 'Brightest'}: {places}{more}"
     )

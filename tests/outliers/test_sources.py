@@ -60,6 +60,7 @@ def test_sources_are_reported_by_exposure_and_place(n, method):
         masks = detect(images, method)
     text = str(w[0].message)
     assert "show, in exposure 2: an asteroid, a transient, a nod, another field, or an exposure that is not" in text
+    assert "aligned or whose stars are trailed? " in text
     table = masks.sources
     table.sort("flux", reverse=True)
     assert table["exposure"].tolist() == [2, 2]
