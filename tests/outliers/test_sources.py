@@ -96,7 +96,7 @@ def test_the_sentence_of_many_sources_has_the_advice_first_and_few_places():
         "15 flagged features have the shape of a source that only some exposures show, in 2 exposures"
     )
     assert re.findall(r"\((\d+)\.0, 20\.0\)", text) == ["24", "10", "23"]
-    assert text.index("aligned?") < text.index("(24.0")
+    assert text.index("trailed?") < text.index("(24.0")
     assert text.endswith("and 12 more (in Python: masks.sources)")
     assert len(text) < 500
 
