@@ -64,7 +64,7 @@ def flagged_on_structures(masks: MaskSet, exposures: Exposures) -> list[OnStruct
     Cosmic rays hit all places alike. A structure is a pixel at which the other exposures exceed their level, which is
     the median of blocks of 32 pixels. The exposure itself does not count, because its hits would be structures. Of each
     group of connected flagged pixels, one pixel is compared with pixels at random places. So a long track counts once,
-    the number on structures is a Poisson number, and coincidences with hits of the others change nothing.
+    the number on structures is a binomial number, and coincidences with hits of the others change nothing.
     """
     n, shape = len(exposures), exposures.shape
     rng = np.random.default_rng(0)
@@ -112,8 +112,8 @@ def _compared(i, groups, on, of_all, shape):
         return None
     number = np.count_nonzero(on)
     by_hits = (len(on) - number) * share / (1 - share)
-    most = max(by_hits * (1 + RAISED / np.sqrt(np.count_nonzero(of_all))), 1.0)
-    if number < TIMES * by_hits or special.pdtrc(number - 1, most) > CHANCE:
+    most = min(share * (1 + RAISED / np.sqrt(np.count_nonzero(of_all))), 1.0)
+    if number < TIMES * by_hits or special.bdtrc(number - 1, len(on), most) > CHANCE:
         return None
     flagged = float(groups.sizes[on].sum()) * scale / (share * shape[0] * shape[1])
     return OnStructures(i, flagged, float(number / max(by_hits, 1.0)))
