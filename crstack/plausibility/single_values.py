@@ -54,7 +54,7 @@ def single_values(masks: MaskSet, exposures: Exposures) -> SingleValues:
             valid = ~exposures.bad[:, rows]
             single = valid & (np.count_nonzero(valid, axis=0) == 1)
             numbers += np.count_nonzero(single, axis=(1, 2))
-            flagged += sum(np.count_nonzero(is_hit(_codes(masks, i)[rows]) & one) for i, one in enumerate(single))
+            flagged += sum(int((is_hit(_codes(masks, i)[rows]) & one).sum()) for i, one in enumerate(single))
     return SingleValues(tuple(numbers.tolist()), flagged)
 
 
@@ -77,10 +77,10 @@ def warn_of_single_values(masks: MaskSet, exposures: Exposures) -> None:
     """
     found = single_values(masks, exposures)
     number, size = sum(found.numbers), exposures.data[0].size
-    if number < SHARE * size:
+    if exposures.bad is None or number < SHARE * size:
         return
-    compared = sum(np.count_nonzero(~plane) for plane in exposures.bad) - number
-    hit = sum(np.count_nonzero(is_hit(_codes(masks, i))) for i in range(len(exposures))) - found.flagged
+    compared = sum(int((~plane).sum()) for plane in exposures.bad) - number
+    hit = sum(int(is_hit(_codes(masks, i)).sum()) for i in range(len(exposures))) - found.flagged
     left = number * hit / max(compared, 1) - found.flagged
     if left < HITS:
         return

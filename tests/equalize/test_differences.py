@@ -11,7 +11,7 @@ from crstack import CRStack, JointPosterior
 from crstack.equalize import measure_differences
 from crstack.equalize.fit.changes import _through, largest_blur
 from crstack.equalize.fit.kernel import KernelTerms, split_kernel
-from crstack.equalize.fit.lines import fit_lines, straight_part
+from crstack.equalize.fit.lines import fit_lines
 from crstack.equalize.fit.surfaces import Mesh, smooth_surface
 from crstack.equalize.terms.steps import _least_rest, moved, whole_steps
 from crstack.equalize.variance.deviations import deviations_squared
@@ -209,15 +209,6 @@ def slit_of(sky, loss, lines=(40, 90, 170, 220), shape=SHAPE):
     y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
     spectrum = sum(900 * np.exp(-0.5 * ((x - 6 * y / shape[0] - one) / 1.3) ** 2) for one in lines)
     return 20 + sky * spectrum + loss * 900 * np.exp(-0.5 * ((y - 100 - x / 90) / 1.7) ** 2)
-
-
-def test_the_straight_part_follows_tilted_lines_and_not_a_trace():
-    sky, both = slit_of(1, 0), slit_of(1, 1)
-    found = straight_part(both.astype(np.float32), "y")
-    # of lines of 900; the trace exceeds them by as much
-    assert np.percentile(np.abs(found - sky), 99) < 70
-    assert np.abs(found - sky).max() < 200
-    np.testing.assert_array_equal(straight_part(both.astype(np.float32).T, "x"), found.T)
 
 
 def test_a_response_leaves_the_lines_that_cross_it():

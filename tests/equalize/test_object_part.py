@@ -86,6 +86,22 @@ def test_the_trace_is_not_flagged(night):
     assert np.count_nonzero(strong & ~found) < 0.02 * np.count_nonzero(strong)
 
 
+def test_extended_emission_is_part_of_the_object():
+    """Emission over 40 rows moves with the object, and is no line of the sky."""
+    expected = []
+    for i in range(3):
+        wavelength, height = X - DRIFTS[0][i] - 8e-5 * (Y - 65) ** 2, np.hypot(7, SEEING[i] / 2.355)
+        expected.append(exposure(i))
+        for row, at, peak in ((28, 66, 900), (100, 66, 500), (100, 171, 1200), (35, 205, 400), (28, 130, 1500)):
+            along = (Y - row - DRIFTS[1][i]) / height
+            expected[i] += peak * np.exp(-0.5 * along**2 - 0.5 * ((wavelength - at) / 1.1) ** 2)
+    hits, cube = exposures_of(np.array(expected), 2)
+    found = CRStack(list(cube), gain=1 * u.electron / u.adu, readnoise=READNOISE * u.electron, unit="adu").detect()
+    near = ndimage.binary_dilation(hits > 0, np.ones((1, 3, 3)))
+    # 126 if it is taken for lines of the sky
+    assert np.count_nonzero(found.crmasks & ~near) < 12
+
+
 @pytest.mark.parametrize("shares", [(1.0, 0.9, 0.4), (1.0, 0.7, 0.4)])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_cloud_dims_the_object_alone(seed, shares):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.lines import BLOCK, straight_blocks, straight_part
+from crstack.equalize.fit.straight_lines import BLOCK, straight_blocks, straight_part
 from crstack.equalize.fit.surfaces import linear_weights
 from crstack.utils.pixels import dilate
 

@@ -6,8 +6,9 @@ from scipy import ndimage
 from crstack.equalize.fit.expected_exposures import CLIP_SIGMA, CONTRAST
 from crstack.equalize.fit.kernel import SIZE
 from crstack.equalize.fit.line_hits import LineHits
-from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
+from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, lines_gain
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
+from crstack.equalize.fit.straight_lines import straight_part
 from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.pixels import contrast_of
 

@@ -13,7 +13,7 @@ from crstack.equalize.fit.bad_cells import complete
 from crstack.equalize.fit.surfaces import linear_weights
 from crstack.utils.threads import map_threads, row_bands
 
-__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain", "straight_blocks", "straight_part"]
+__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain"]
 
 #: lengths (pixels) of the cells after that of the whole row, longest first
 LENGTHS = (512, 128, 32)
@@ -27,8 +27,6 @@ FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
 FAR, MULTIPLES = 0.6, (64.0, 16.0, 4.0)
 #: rows over which the spread is averaged, on either side
 NEARBY = 1
-#: pixels of a block, and number of blocks of a median, along a straight line
-BLOCK, STRAIGHT = 8, 7
 #: mean weight of the value of a cell in its own pixels, which are interpolated between cells
 OWN_WEIGHT = 0.75
 #: approximate number of pixels whose deviations are computed at once, in the caches
@@ -78,40 +76,6 @@ class LineTerm:
 
 
 LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response", "backgrounds", "sky"))
-
-
-def straight_part(image, axis):
-    """Part of an image that hardly changes along an axis, such as lines of the sky along a slit.
-
-    Parameters
-    ----------
-    image : `~numpy.ndarray`
-        (ny, nx).
-    axis : {"x", "y"}
-        The axis.
-
-    Returns
-    -------
-    part : `~numpy.ndarray`
-        float32 (ny, nx), medians over `STRAIGHT` blocks of `BLOCK` pixels along the axis.
-    """
-    if axis == "x":
-        return straight_part(image.T, "y").T
-    medians, centres = straight_blocks(image)
-    return (linear_weights(centres, len(image)) @ medians).astype(np.float32)
-
-
-def straight_blocks(image):
-    """Medians (n, nx) over `STRAIGHT` blocks of `BLOCK` pixels along y, and centres (n,) of the blocks."""
-    ny = len(image)
-    n = max(ny // BLOCK, 1)
-    edges = np.linspace(0, ny, n + 1).round().astype(int)
-    means = np.add.reduceat(image, edges[:-1], axis=0, dtype=np.float64) / np.diff(edges)[:, None]
-    half = min(STRAIGHT // 2, n - 1)
-    # tilted lines go on beyond the edges
-    padded = np.pad(means, ((half, half), (0, 0)), mode="reflect", reflect_type="odd")
-    medians = np.median(np.stack([padded[k : k + n] for k in range(2 * half + 1)]), axis=0)
-    return medians, (edges[1:] + edges[:-1] - 1) / 2
 
 
 class _Cells:

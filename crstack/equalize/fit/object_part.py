@@ -8,7 +8,7 @@ shift of the object would then not be found, and its rows would seem to have ano
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.lines import straight_blocks, straight_part
+from crstack.equalize.fit.straight_lines import straight_blocks, straight_part
 from crstack.equalize.terms.steps import moved
 from crstack.utils.medians import median_of_values
 
