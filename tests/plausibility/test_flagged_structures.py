@@ -113,3 +113,17 @@ def test_one_group_is_not_reported():
     star[y[0], x[0]] = True
     for first in (star, np.ones(SHAPE, bool)):
         assert found_in([first, *flagged[1:]], exposures) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_few_hits_among_many_structures_are_not_reported(seed):
+    """Traces cover a quarter of the image or more; that 21 of 32 hits are there has a chance of 1e-5 or more."""
+    stack = stack_of([traces(1500)] * 3, seed=seed)
+    bright = traces(1500) > 100 + 7 * np.sqrt(100 + READNOISE**2)
+    assert 0.2 < bright.mean() < 0.35
+    rng, flagged = np.random.default_rng(seed), np.zeros((3, *SHAPE), bool)
+    apart = np.zeros(SHAPE, bool)
+    apart[::4, ::4] = True
+    for where, number in ((bright & apart, 21), (~bright & apart, 11)):
+        flagged[1].flat[rng.choice(np.flatnonzero(where), number, replace=False)] = True
+    assert found_in(flagged, stack.exposures) == []
