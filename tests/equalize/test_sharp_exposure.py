@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from crstack import CRStack
+from crstack.datasets import make_stack
 
 SHAPE, SKY, READNOISE = (150, 200), 120.0, 5.0
 
@@ -33,3 +34,11 @@ def test_cores_of_stars_of_a_sharp_exposure_are_no_hits(widths):
         masks = CRStack(list(images), unit=u.electron, readnoise=READNOISE * u.electron).detect()
         flagged.append(int(masks.crmasks.sum()))
     assert max(flagged) < 60, flagged
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_a_long_track_along_a_fibre_is_no_sharper_exposure(n):
+    """Equal exposures in which the hits of one lie where the contrast is highest: no difference is measured."""
+    simulated = make_stack("ifu", (80, 100), n, hit_rate=0.03, seed=4)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    assert not stack.joint_posterior().measured

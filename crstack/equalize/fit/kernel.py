@@ -40,10 +40,12 @@ FIRST_SHARE = 0.3**2
 OF_CONTRAST = 0.8
 #: a value this number of standard deviations too high is hit and has no weight. The standard deviation includes this
 #: share of the contrast or more; the second share is used if the first leaves out the cores of stars as hits
-HIT, SHARES_OF_HIT = 4.0, (0.05, 0.3)
+HIT, SHARE_OF_HIT, SHARE_OF_SHARP = 4.0, 0.05, 0.3
 #: hits are as frequent where the contrast is highest as elsewhere, or less. With more than this factor, and this number
-#: in addition, they are none
+#: in addition, they may be cores of stars
 AS_FREQUENT, FEW_HITS = 1.5, 5
+#: they are, if the second moments of stars are smaller by this number (square pixels) than in the common image
+SHARPER = 0.3
 #: least cross-validated decrease of chi squared by a kernel, by a seeing beside a throughput, and for each coefficient
 LEAST_GAIN, GAIN_OF_SEEING, OF_COEFFICIENT = 60.0, 9.0, 1.5
 
@@ -213,8 +215,8 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     if start is not None:
         targets = targets - (start - 1)[:, None] * surroundings[:, size * size // 2]
     # beside throughputs far from 1, whose start may be wrong, what is too bright may be hit
-    shares_of_hit = SHARES_OF_HIT if start is None else SHARES_OF_HIT[:1]
-    full = _Normal(targets, variances, surroundings, structure, folds, (least_share, shares_of_hit), positions)
+    allows_sharp = start is None and any(one.seeing for one in ladder)
+    full = _Normal(targets, variances, surroundings, structure, folds, least_share, positions, allows_sharp)
     n, with_seeing = len(targets), any(one.seeing for one in ladder)
     gain, terms = _needed(full, ladder, n, None if start is None else FLUX)
     if terms == FLUX and with_seeing:
@@ -280,9 +282,15 @@ def _design(surroundings, positions):
 
 
 class _Normal:
-    """Normal equations of each half of the image, for steps of the kernel, changes of the shift, and a constant."""
+    """Normal equations of each half of the image, for steps of the kernel, changes of the shift, and a constant.
 
-    def __init__(self, targets, variances, surroundings, structure, folds, shares, positions=None):
+    If ``allows_sharp`` is set, an exposure may be much sharper than the common image: the cores of all stars then look
+    hit. A fit without them does not describe them, so that they look hit again.
+    """
+
+    def __init__(
+        self, targets, variances, surroundings, structure, folds, least_share, positions=None, allows_sharp=False
+    ):
         designs = [_design(one, positions) for one in surroundings]
         size = int(np.sqrt(surroundings.shape[1]))
         self.n_drifts = len(designs[0]) - size**2 - 1
@@ -295,14 +303,24 @@ class _Normal:
         contrast = square, square > np.quantile(square, OF_CONTRAST)
 
         def sums_of(target, variance, design, halves):
-            weight = _robust_weights(target, variance, design, rows, contrast, *shares)
-            known = np.where(np.isfinite(target), target, 0)
-            sides = [half * weight[one] for one, half in halves]
-            matrices = [side @ half.T for side, (_, half) in zip(sides, halves, strict=True)]
-            return matrices, [side @ known[one] for side, (one, _) in zip(sides, halves, strict=True)]
+            fit = target, variance, design, rows, contrast, least_share
+            weight, hit = _robust_weights(*fit, SHARE_OF_HIT)
+            sums = _sums(target, weight, halves)
+            if allows_sharp and _more_on_contrast(hit, np.isfinite(target), contrast[1]):
+                of_sharp = _sums(target, _robust_weights(*fit, SHARE_OF_SHARP)[0], halves)
+                sums = of_sharp if self._is_sharper(*of_sharp, size) else sums
+            return sums
 
         pairs = map_threads(lambda one: sums_of(*one), zip(targets, variances, designs, parts, strict=True))
         self.matrices, self.vectors = zip(*pairs, strict=True)
+
+    def _is_sharper(self, matrices, vectors, size):
+        """Whether the stars of an exposure are much sharper than those of the common image, by a fit."""
+        basis = KernelTerms(REACHES[-1], True, False, True, round=True).basis(size)
+        rows, prior = self._rows(basis)
+        found = np.linalg.solve(rows @ sum(matrices) @ rows.T + prior, rows @ sum(vectors))
+        xx, yy = split_kernel((found[:-1] @ basis.reshape(len(basis), -1)).reshape(size, size))[3:5]
+        return (xx + yy) / 2 < -SHARPER
 
     def _rows(self, basis, drifting=False):
         """Values of the design that each coefficient multiplies, and inverse variances of the prior."""
@@ -364,24 +382,26 @@ def _farthest(basis):
     return np.sqrt(np.where(basis != 0, dx**2 + dy**2, 1).max(axis=(1, 2), initial=1))
 
 
-def _robust_weights(target, variance, design, rows_and_prior, contrast, least_share, shares_of_hit):
-    """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel.
+def _sums(target, weight, halves):
+    """Matrices and vectors of the normal equations of both halves of the image."""
+    known = np.where(np.isfinite(target), target, 0)
+    sides = [half * weight[one] for one, half in halves]
+    matrices = [side @ half.T for side, (_, half) in zip(sides, halves, strict=True)]
+    return matrices, [side @ known[one] for side, (one, _) in zip(sides, halves, strict=True)]
 
-    ``contrast`` is its square in each pixel, and the pixels where it is highest. In an exposure that is much sharper,
-    the cores of all stars look hit. A fit without them does not describe them, so that they look hit again.
+
+def _more_on_contrast(hit, known, highest):
+    """Whether hits are more frequent where the contrast is highest than in the other known pixels (bool arrays)."""
+    expected = np.count_nonzero(hit & ~highest) * np.count_nonzero(known & highest)
+    expected /= max(np.count_nonzero(known & ~highest), 1)
+    return np.count_nonzero(hit & highest) > AS_FREQUENT * expected + FEW_HITS
+
+
+def _robust_weights(target, variance, design, rows_and_prior, contrast, least_share, share_of_hit):
+    """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel. And the hits.
+
+    ``contrast`` is its square in each pixel, and the pixels where it is highest. Hits exceed a share of it or more.
     """
-    known, highest = np.isfinite(target), contrast[1]
-    for share in shares_of_hit:
-        weight, hit = _weights_and_hits(target, variance, design, rows_and_prior, contrast, least_share, share)
-        expected = np.count_nonzero(hit & ~highest) * np.count_nonzero(known & highest)
-        expected /= max(np.count_nonzero(known & ~highest), 1)
-        if np.count_nonzero(hit & highest) <= AS_FREQUENT * expected + FEW_HITS:
-            break
-    return weight
-
-
-def _weights_and_hits(target, variance, design, rows_and_prior, contrast, least_share, share_of_hit):
-    """Weights of the pixels, and hits (bool), which exceed at least a share of the contrast."""
     known = np.isfinite(target)
     value = np.where(known, target, 0.0)
     rows, prior = rows_and_prior
