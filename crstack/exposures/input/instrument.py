@@ -30,7 +30,7 @@ GAIN_UNIT = u.electron / u.adu
 
 #: what else to do with exposures whose headers have unlike gains or read noises
 OTHERWISE = {
-    "gain": "subtract the bias of each, multiply it by its gain, and give the exposures in electrons",
+    "gain": "subtract the bias of each, multiply it by its gain, and give it in electrons, with an uncertainty",
     "readnoise": "give one number for all, such as the largest",
 }
 #: relative difference up to which gains and read noises of headers count as equal

@@ -102,6 +102,10 @@ class Keyword:
                 raise InputError(f"unit of keyword {self.name} must be a unit of astropy; got {self.unit!r}") from None
 
 
+#: stands for the keyword of a section that is given as text
+OF_TEXT = Keyword("SECTION")
+
+
 def as_keyword(value):
     """A `Keyword` from "header:NAME" or a `Keyword`; None for anything else."""
     if isinstance(value, Keyword):
@@ -314,9 +318,8 @@ def section_of(header, keyword, what, shape, name):
         return None
     first, last, low, high = (int(one) for one in found.groups())
     if not (1 <= first <= last <= shape[1] and 1 <= low <= high <= shape[0]):
-        raise InputError(
-            f"{what} must be a section within {shape[1]} x {shape[0]} pixels; got {value} in {keyword.name} of {name}"
-        )
+        where = f"for {name}" if keyword == OF_TEXT else f"in {keyword.name} of {name}"
+        raise InputError(f"{what} must be a section within {shape[1]} x {shape[0]} pixels; got {value} {where}")
     return slice(low - 1, high), slice(first - 1, last)
 
 
@@ -342,7 +345,7 @@ def section_within(header, value, what, shape, name):
     """
     keyword = as_keyword(value)
     if keyword is None:
-        header, keyword = fits.Header({"SECTION": value}), Keyword("SECTION")
+        header, keyword = fits.Header({OF_TEXT.name: value}), OF_TEXT
     section = section_of(header, keyword, what, shape, name)
     if section is None:
         found = header[keyword.name]

@@ -190,7 +190,7 @@ def test_gains_of_headers_must_agree():
 @pytest.mark.parametrize(
     ("keyword", "remedy"),
     [
-        ("GAIN", "--group-by GAIN sorts them), or subtract the bias of each, multiply it by its gain"),
+        ("GAIN", "--group-by GAIN sorts them), or subtract the bias of each, multiply it by its gain, and give it in"),
         ("RDNOISE", "--group-by RDNOISE sorts them), or give one number for all"),
     ],
 )
@@ -261,7 +261,7 @@ def test_trim_cuts_masks_uncertainties_images_and_the_wcs():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"trim": "[1:99,1:40]"}, r"trim must be a section within 60 x 40 pixels; got \[1:99,1:40\]"),
+        ({"trim": "[1:99,1:40]"}, r"trim must be a section within 60 x 40 pixels; got \[1:99,1:40\] for exposure 1$"),
         ({"trim": "[0:10,1:40]"}, "trim must be a section within 60 x 40 pixels"),
         ({"trim": "[9:5,1:40]"}, "trim must be a section within 60 x 40 pixels"),
         ({"trim": "all"}, r"trim must be a section such as '\[1:2048,1:4096\]'; got 'all' for exposure 1"),
