@@ -93,16 +93,17 @@ def traces_of_nod(
     -----
     If two of four exposures show a trace, some of its pixels seem hit in these two, and the others seem too low in the
     other two. Lines along rows or columns are candidates if 15 per cent of their blocks of 4 x 4 have four flagged
-    pixels or more. An exposure shows a trace there if its medians along the line exceed those of the faintest other
-    exposure. Two parallel traces of similar widths are those of a nod if no exposure shows both.
+    pixels or more. If several exposures show a straight feature at one place, which satellites do not, the flagged
+    pixels of all exposures count together. An exposure shows a trace there if its medians along the line exceed those
+    of the faintest other exposure. Two parallel traces of similar widths are those of a nod if no exposure shows both.
     """
     planes = [flagged(i) for i in range(len(exposures))]
+    any_flagged = reduce(np.logical_or, planes)
     lines = [(one.x1 - 1, one.y1 - 1, one.x2 - 1, one.y2 - 1) for one, _ in straight]
-    for plane in planes:
+    for plane in (*planes, any_flagged) if _at_one_place([one for one, _ in straight]) else planes:
         lines += lines_near_axes(plane, np.tan(np.radians(FROM_AXIS)), FILLED)
     if len(lines) < 2:
         return []
-    any_flagged = reduce(np.logical_or, planes)
     places: list[list[tuple[Trail, np.ndarray]]] = []
     for line in lines:
         x1, y1, x2, y2 = (end + 1 for end in line)
@@ -120,6 +121,11 @@ def traces_of_nod(
         if any(_moved_between(traces, others) for others in places if others is not traces)
         for trace in traces
     ]
+
+
+def _at_one_place(features):
+    """Whether straight features of two exposures lie at one place."""
+    return any(one.exposure != other.exposure and is_part_of(one, other) for one in features for other in features)
 
 
 def is_part_of(one: Trail, other: Trail) -> bool:
