@@ -59,6 +59,7 @@ def single_values(masks: MaskSet, exposures: Exposures) -> SingleValues:
 
 
 def _codes(masks, i):
+    """Codes (ny, nx) of the mask of an exposure, from 0."""
     return masks.codes[exposure_name(i)]
 
 

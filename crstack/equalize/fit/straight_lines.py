@@ -36,7 +36,8 @@ def straight_part(image, axis):
     Returns
     -------
     part : `~numpy.ndarray`
-        float32 (ny, nx), medians over `STRAIGHT` blocks of `BLOCK` pixels along the axis.
+        float32 (ny, nx), medians over `STRAIGHT` blocks of `BLOCK` pixels along the axis, without light that ends along
+        it, such as that of extended emission.
     """
     if axis == "x":
         return straight_part(image.T, "y").T
