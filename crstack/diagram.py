@@ -82,6 +82,7 @@ class DiagramSettings:
             self._check_lengths()
 
     def _check_lengths(self):
+        """Raise `InputError` if an end of an axis is no number, or the ends are not in order."""
         check_number("y_max", self.y_max, minimum=0)
         check_number("y_floor", self.y_floor)
         for name in ("x_min", "x_max"):

@@ -290,6 +290,7 @@ def as_method(method: Method | str) -> Method:
 
 
 def _from_0_to_1(plane):
+    """Whether all values of an image are from 0 to 1."""
     if plane.dtype == np.float16 and plane.view(np.uint16).max(initial=0) <= ONE:
         return True  # numbers of half precision are compared slowly, and the bits of those from 0 to 1 have their order
     return plane.min() >= 0 and plane.max() <= 1

@@ -86,6 +86,7 @@ class NoiseModel:
             check_number("nbinom_shape", self.nbinom_shape, minimum=0, exclusive=True)
 
     def _readnoise_in_electrons(self, gain):
+        """The checked read noise in electrons."""
         if self.readnoise is None:
             raise InputError("readnoise must be given, such as 5 * u.electron; got None")
         if isinstance(self.readnoise, u.Quantity) and self.readnoise.unit == u.adu:

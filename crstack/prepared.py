@@ -344,18 +344,23 @@ class Detections:
         """Names of the detectors, if several vote; empty otherwise."""
         return self.aux.names if isinstance(self.aux, VotingDetector) else ()
 
-    def _on(self, aux: Detector, name: str, image: np.ndarray, noise: NoiseModel, bad: np.ndarray | None) -> Detection:
+    def _detection_in(
+        self, image: np.ndarray, name: str, noise: NoiseModel, bad: np.ndarray | None, aux: Detector | None = None
+    ) -> Detection:
+        """Detection in an image, computed once; by one of several detectors if ``aux`` is given."""
+        detector = self.aux if aux is None else aux
 
         def compute() -> Detection:
-            if isinstance(aux, VotingDetector):
-                found = aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors])
+            if isinstance(detector, VotingDetector):
+                votes = [self._detection_in(image, name, noise, bad, one) for one in detector.detectors]
+                found = detector.combine(image, votes)
             else:
-                found = checked_detection(aux, image, noise, bad)
+                found = checked_detection(detector, image, noise, bad)
             names = [one.name for one in fields(found)]
             planes = kept(tuple(getattr(found, one) for one in names))
             return protected(replace(found, **dict(zip(names, planes, strict=True))))
 
-        return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
+        return self.prepared.once(f"{type(detector).__name__} on {name}", (detector, noise.n_averaged), compute)
 
     def search(self, progress: Progress | None = None, *, median: bool = True) -> None:
         """Search all exposures now, so that later calls return at once.
@@ -398,7 +403,7 @@ class Detections:
         """
         prepared = self.prepared
         image = prepared.statistics.median2d if name == "median" else prepared.statistics.mean2d
-        return self._on(self.aux, name, image, prepared.noise_of_average(name, self.aux_noise), prepared.nowhere_valid)
+        return self._detection_in(image, name, prepared.noise_of_average(name, self.aux_noise), prepared.nowhere_valid)
 
     def in_exposure(self, i: int) -> Detection:
         """Detection in exposure ``i``, counted from 0.
@@ -414,7 +419,7 @@ class Detections:
             Of shape (ny, nx).
         """
         exposures = self.prepared.exposures
-        return self._on(self.aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
+        return self._detection_in(exposures.data[i], f"exposure {i + 1}", exposures.noise_of(i), exposures.bad_of(i))
 
     def in_exposures(self, progress: Progress | None = None) -> np.ndarray:
         """The masks of all exposures, bool (N, ny, nx).

@@ -105,11 +105,13 @@ def sort_exposures(cube: np.ndarray) -> None:
 
 
 def _minimum_of_sorted(cube, k):
+    """Mean of all but the ``k`` highest of sorted planes; of at least the lowest one."""
     lowest = max(len(cube) - k, 1)
     return np.asarray(cube[:lowest].mean(axis=0, dtype=np.float64) if lowest > 1 else cube[0], dtype=np.float32)
 
 
 def _median_of_sorted(cube):
+    """Median of sorted planes."""
     n = len(cube)
     middle = cube[(n - 1) // 2]
     return np.asarray(middle if n % 2 else (middle + cube[n // 2]) / 2, dtype=np.float32)

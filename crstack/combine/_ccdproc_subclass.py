@@ -100,6 +100,7 @@ class NoiseCombiner(Combiner):
 
     @property
     def _own_weights(self):
+        """The weights of ccdproc as images, or one number for each exposure; 1 without weights."""
         weights = self.weights
         if weights is None:
             return 1.0

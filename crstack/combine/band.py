@@ -5,13 +5,14 @@ import numpy as np
 from crstack.combine.clean_values import CleanValues, middle, variance_for_median
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import PixelFlag, Planes
+from crstack.combine.uncertain_pixels import PosteriorMeans
 from crstack.statistics import sort_exposures
 from crstack.utils.cached import cached_property
 
 __all__ = ["BandCombiner"]
 
 #: names of small shared results, which are kept between two combinations ...
-SMALL = ("posterior",)
+SMALL = ("means",)
 #: ... and of larger ones that take the longest to compute, which are kept unless the images are large
 SLOW = ("count_and_sum", "n_in_place", "one_variance", "_minimum_for_masks")
 
@@ -39,6 +40,7 @@ class BandCombiner:
         self.masks = masks
         self.use_auxmedian, self.unbiased = use_auxmedian, unbiased
         self.values = CleanValues(exposures, statistics, masks, weights, expected)
+        self.posterior = PosteriorMeans(self.values)
 
     def planes(self, name):
         """`Planes` of a combination, without its last flags; they may be shared and must not be changed."""
@@ -47,7 +49,7 @@ class BandCombiner:
     def forget(self, *, slow=True):
         """Free the shared results that are as large as images; if ``slow``, also those that take long to compute."""
         kept = SMALL if slow else SMALL + SLOW
-        for owner in (self, self.values):
+        for owner in (self, self.values, self.posterior):
             for name in [one for one in vars(owner) if isinstance(getattr(type(owner), one, None), cached_property)]:
                 if name not in kept:
                     delattr(owner, name)
@@ -89,7 +91,7 @@ class BandCombiner:
             shift = order_mean(n, low, high) * np.sqrt(variance)
             planes.value[place] = values[low : high + 1, some].mean(axis=0) - shift
             if self._moves:
-                planes.value[place] += self.values.lowered[place]
+                planes.value[place] += self.posterior.lowered[place]
             planes.variance[place] = order_variance(n, n, low, high) * variance
             planes.count[place] = n if low else high + 1
         return planes
@@ -153,6 +155,7 @@ class BandCombiner:
 
     @property
     def _stand_in(self):
+        """The `Planes` that replace hits, and their flag."""
         if self.use_auxmedian:
             return self._auxmedian, PixelFlag.AUXMEDIAN
         return self._minimum_for_masks, PixelFlag.MINIMUM
@@ -175,8 +178,8 @@ class BandCombiner:
         planes = self._mean_of_clean
         if self._moves:
             planes = planes.copy()
-            planes.value += self.values.lowered
-            where, variance = self.values.variance_of_moved
+            planes.value += self.posterior.lowered
+            where, variance = self.posterior.variance_of_moved
             planes.variance[where] = variance
         return planes.replaced(planes.count == 0, *self._stand_in)
 
@@ -185,6 +188,6 @@ class BandCombiner:
 
     def _meanjoint(self):
         planes = self._mean_of_clean.replaced(self.values.n_clean == 0, *self._stand_in)
-        where, value, variance, count = self.values.posterior
+        where, value, variance, count = self.posterior.means
         planes.value[where], planes.variance[where], planes.count[where] = value, variance, count
         return planes

@@ -1,16 +1,13 @@
-"""The clean values of each pixel, and their probabilities."""
+"""The clean values of each pixel: their number, sum and variance."""
 
 import numpy as np
 
 from crstack.combine.order import order_table
-from crstack.combine.posterior_mean import SURE, posterior_mean, uncertain
 from crstack.combine.smooth_signal import smoothed_by_bands
 from crstack.combine.weights import weighted_mean, weighted_variance
-from crstack.masks.codes import ADDED
 from crstack.utils.cached import cached_property
-from crstack.utils.pixels import at_pixels
 
-__all__ = ["CleanValues", "expected_signal", "middle", "variance_for_median"]
+__all__ = ["CleanValues", "expected_signal", "middle", "ratio", "variance_for_median"]
 
 #: masked values this many standard deviations above the others count as moved by a hit
 MOVED = 2.0
@@ -83,11 +80,11 @@ class CleanValues:
             variance = self.clean_variance / np.maximum(self.n_clean, 1).astype(np.float32) ** 2
             # the mean of the clean exposures is brought to that of all, here or by the signal shift
             to_all = self.exposures.levels or (self.masks is not None and self.masks.signal_shift is not None)
-            return variance * self._gain_of_clean() ** 2 if to_all else variance
+            return variance * self._from_clean_to_valid() ** 2 if to_all else variance
         variances = (self.variance_of(i) for i in range(len(self.exposures)))
         return weighted_variance(variances, self.weights, self._all_excluded()).astype(np.float32)
 
-    def _gain_of_clean(self):
+    def _from_clean_to_valid(self):
         """Factor from the mean of the clean values to that of all valid ones, by their throughputs: float32 or 1."""
         if self.masks is None or not self.masks.throughputs:
             return np.float32(1)
@@ -97,7 +94,7 @@ class CleanValues:
             bad, excluded = (np.False_ if one is None else one for one in (self.exposures.bad_of(i), self.excluded(i)))
             valid, n_valid = valid + ~bad * np.float32(throughput), n_valid + ~bad
             clean, n_clean = clean + ~excluded * np.float32(throughput), n_clean + ~excluded
-        return _ratio(valid * n_clean, clean * n_valid)
+        return ratio(valid * n_clean, clean * n_valid)
 
     @property
     def mean_of_valid(self):
@@ -235,111 +232,8 @@ class CleanValues:
                 moved[i] = one[where]
         return moved
 
-    @cached_property
-    def posterior(self):
-        """Pixels with uncertain values; their posterior mean, its variance and the count."""
-        # elsewhere each value is certainly clean or certainly hit: use the mean of the clean ones
-        shift, numbers = self.masks.signal_shift, range(len(self.exposures))
-        where = np.zeros(self.exposures.shape, dtype=bool) if shift is None else shift != 0
-        for i in numbers:
-            excluded = self.excluded(i)
-            likely = np.nonzero(excluded | _not_zero(self.masks.probability[i]))
-            chance = self._chance_of(i, likely)
-            where[likely] |= uncertain(chance) | ((chance > 0.5) != excluded[likely])
-        where &= ~self.all_hit
-        variance = np.array([self.variance_of(i)[where] for i in numbers])
-        chances = np.array([self._chance_of(i, where) for i in numbers])
-        values = self.exposures.data[:, where].astype(np.float64)
-        if self.exposures.levels:
-            # the signal shift of the masks belongs to the exposures without changes
-            values += [at_pixels(one, where) for one in self.exposures.levels]
-        weights = None if self.weights is None else np.broadcast_to(self.weights[:, None], values.shape)
-        of_signal, scales = (None, None) if shift is None else (self._of_signal(where), self._scales_at(where))
-        value, error, count = posterior_mean(values, chances, variance, weights, scales=scales, of_signal=of_signal)
-        if of_signal is not None and (scales is not None or not self.exposures.share_noise):
-            error = _error_of_signal(values, chances, variance, scales, of_signal, error)
-        some = count > 0
-        where = tuple(index[some] for index in np.nonzero(where))
-        return where, value[some] + self._signal_shift(where), error[some], count[some]
 
-    def _of_signal(self, where):
-        """Pixels (M,) of some whose mean is that of the posterior signal, because a value may be hit."""
-        if self.weights is not None:
-            return None
-        likely, added = np.zeros((2, np.count_nonzero(where)), bool)
-        for i, plane in enumerate(self.masks.probability):
-            bad = self.exposures.bad_of(i)
-            likely |= (plane[where] >= SURE) & (True if bad is None else ~bad[where])
-            added |= np.isin(self.masks.codes[f"CRMASK{i + 1}"][where], ADDED)
-        # the shift of pixels that were masked after the decision is that of the mean of the values that are left
-        return likely & ~added & (self.masks.signal_shift[where] != 0)
-
-    def _scales_at(self, where):
-        """Throughputs (N, M) of the exposures over the mean of the valid ones, in some pixels; None if equal."""
-        if not self.masks.throughputs:
-            return None
-        bad = [self.exposures.bad_of(i) for i in range(len(self.exposures))]
-        valid = np.array([np.ones(np.count_nonzero(where), np.bool_) if one is None else ~one[where] for one in bad])
-        throughputs = np.array(self.masks.throughputs)[:, None]
-        return throughputs / _ratio((throughputs * valid).sum(axis=0), valid.sum(axis=0))
-
-    def _signal_shift(self, where):
-        """Signal shift of the masks at some pixels, in the unit of the exposures."""
-        if self.masks.signal_shift is None:
-            return 0.0
-        return self.masks.signal_shift[where] / at_pixels(self.exposures.noise.electrons_per_unit, where)
-
-    def _chance_of(self, i, where):
-        """Probability of some pixels (M,) that exposure ``i`` is hit; 1 where it is bad, too low, forced or dilated."""
-        chance = self.masks.probability[i][where].astype(np.float32)
-        chance[np.isin(self.masks.codes[f"CRMASK{i + 1}"][where], ADDED)] = 1
-        bad = self.exposures.bad_of(i)
-        if bad is not None:
-            chance[bad[where]] = 1
-        return chance
-
-    @cached_property
-    def _moved_to_posterior(self):
-        """Pixels whose masked values are left out and which have a posterior mean: their places, and which they are."""
-        where = self.posterior[0]
-        count = self.n_clean[where]
-        masked = (count > 0) & (count < len(self.exposures))
-        return tuple(index[masked] for index in where), masked
-
-    @cached_property
-    def lowered(self):
-        """Bias of the mean of the clean values by the selection of the masked ones, float32 (ny, nx)."""
-        where, masked = self._moved_to_posterior
-        lowered = np.zeros(self.exposures.shape, dtype=np.float32)
-        lowered[where] = self.posterior[1][masked] - self.mean[where]
-        return lowered
-
-    @property
-    def variance_of_moved(self):
-        """Pixels in which `lowered` is added to the mean of the clean values, and the variances of the sums."""
-        where, masked = self._moved_to_posterior
-        return where, self.posterior[2][masked]
-
-
-def _error_of_signal(values, chances, variance, scales, of_signal, error):
-    """Variances (M,) of means: of the posterior signal where ``of_signal`` is True, and ``error`` elsewhere.
-
-    The estimates of different sets of clean values scatter. Those of the signal have the inverse variances as weights.
-    Where throughputs differ, the values also differ by them (stars) or by levels (sky): the smaller scatter counts.
-    """
-    scales = np.ones_like(values) if scales is None else scales
-    found = posterior_mean(
-        values / scales, chances, variance, scales**2 / variance, scales=scales, of_signal=of_signal
-    )[1]
-    return np.where(of_signal, found if (scales == 1).all() else np.minimum(found, error), error)
-
-
-def _not_zero(probability):
-    """True where a probability is not 0. In half precision, its bits are compared much faster than its values."""
-    return (probability.view(np.uint16) if probability.dtype == np.float16 else probability) != 0
-
-
-def _ratio(value, divisor):
+def ratio(value, divisor):
     """``value / divisor``; 1 where the divisor is 0."""
     return np.where(divisor > 0, value / np.where(divisor > 0, divisor, 1), 1).astype(np.float32)
 

@@ -109,6 +109,7 @@ class Combiner:
         self._known_expected = expected
 
     def _check_masks(self):
+        """Raise `InputError` if the masks do not belong to the exposures, or lack what is requested."""
         if self.masks.shape != self.exposures.shape:
             raise InputError(
                 f"masks must have the shape {self.exposures.shape} of the exposures; got {self.masks.shape}"
@@ -216,6 +217,7 @@ class Combiner:
         return Planes(*images[:2], count, flags), all_hit, images[2] if floats > 2 else None
 
     def _ccd(self, planes, mask):
+        """A combined image with its variance and mask, and the header of the exposures."""
         return CCDData(
             planes.value,
             unit=self.exposures.unit,

@@ -49,6 +49,7 @@ def product_header(exposures, name, masks=None, notes=(), effective=None):
 
 
 def _history(exposures, name, masks):
+    """Lines of HISTORY: the exposures, and how the masks were made."""
     lines = [
         f"crstack {crstack_version()}: {name} of {len(exposures)} exposures",
         *(f"exposure {number}: {one}" for number, one in enumerate(exposures.names, start=1)),

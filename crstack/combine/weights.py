@@ -54,6 +54,7 @@ def exposure_weights(weights: str | Sequence[float], exposures: Exposures) -> np
 
 
 def _named_weights(name, exposures):
+    """Weights (N,) by the name of their kind, not yet normalised."""
     if name == "variance":
         level = median_of_values(exposures.data, axis=0)
         return np.array([1 / _median_variance(exposures, i, level) for i in range(len(exposures))])

@@ -98,6 +98,7 @@ def mixed_hits(n, shape, rng):
 
 
 def _muons(n, shape, rng):
+    """Steps along ``n`` straight tracks of muons: x, y, charge and width of each."""
     # cos^2 of the zenith angle per solid angle, through a horizontal surface
     cosine = np.maximum(rng.random(n) ** 0.25, SMALLEST_COSINE)
     length = THICKNESS * np.sqrt(1 / cosine**2 - 1)
@@ -113,6 +114,7 @@ def _muons(n, shape, rng):
 
 
 def _worms(n, shape, rng):
+    """Steps along ``n`` winding tracks of slow electrons: x, y, charge and width of each."""
     length = np.minimum(rng.lognormal(np.log(12), 0.6, n), LONGEST_WORM)
     steps = np.ceil(length / STEP).astype(int) + 1
     track, order = unroll(steps)

@@ -235,6 +235,7 @@ def _stamps(shape, x, y, radius, profile):
 
 
 def _spectral_wcs(shape):
+    """World coordinates of a spectrum: wavelength along the rows."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["WAVE", "LINEAR"]
     wcs.wcs.cunit = ["Angstrom", ""]
@@ -246,6 +247,7 @@ def _spectral_wcs(shape):
 
 
 def _celestial_wcs(shape):
+    """World coordinates of an image of the sky."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.cunit = ["deg", "deg"]

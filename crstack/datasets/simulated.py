@@ -87,7 +87,7 @@ class SimulatedStack:
     exposures: list = field(init=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "exposures", self._draw())
+        object.__setattr__(self, "exposures", self._noisy_exposures())
 
     def __repr__(self):
         def show(quantity):
@@ -170,13 +170,15 @@ class SimulatedStack:
         return new
 
     def _in_unit(self, electrons):
+        """Values in the unit of the exposures."""
         if self.unit == u.electron:
             return electrons
         values = electrons / check_quantity("gain", self.gain, GAIN_UNIT)
         values.flags.writeable = False
         return values
 
-    def _draw(self):
+    def _noisy_exposures(self):
+        """The exposures with noise, hits, bias and saturation, as CCDData."""
         noise = NoiseModel(gain=self.gain, readnoise=self.readnoise, unit=u.electron)
         bias = check_quantity("bias", self.bias, self.unit)
         ceiling = None if self.saturation is None else electrons_of("saturation", self.saturation, self.gain)
@@ -186,10 +188,11 @@ class SimulatedStack:
             electrons += self._hit_electrons[i]
             if ceiling is not None:
                 np.minimum(electrons, ceiling, out=electrons)
-            exposures.append(self._wrap(i, self._in_unit(electrons) + bias))
+            exposures.append(self._as_ccd(i, self._in_unit(electrons) + bias))
         return exposures
 
-    def _wrap(self, i, data):
+    def _as_ccd(self, i, data):
+        """Values of exposure ``i`` with header, world coordinates and uncertainty."""
         wcs = SCENES[self.scene].make_wcs(data.shape)
         wcs.wcs.crpix += self.offsets[i]
         uncertainty = None
@@ -198,6 +201,7 @@ class SimulatedStack:
         return CCDData(data, unit=self.unit, meta=self._header(i), wcs=wcs, uncertainty=uncertainty)
 
     def _header(self, i):
+        """Header of exposure ``i``."""
         scene = SCENES[self.scene]
         header = fits.Header()
         start = START + i * timedelta(seconds=EXPOSURE_TIME + READ_OUT)

@@ -192,6 +192,7 @@ class MatchedFilter:
         return convolve(values / noise / noise, self.psf) / convolve(1 / noise / noise, self.psf)
 
     def _summed(self, image):
+        """The image summed with the weights of the kernel, along rows and then along columns."""
         half = self.half
         (ny, nx) = image.shape
         padded = np.zeros((ny + 2 * half, nx + 2 * half), dtype=np.float32)

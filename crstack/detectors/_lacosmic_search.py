@@ -309,6 +309,7 @@ class Pass:
         return self._unique(self._searched(around))
 
     def _unique(self, pixels):
+        """Places of pixels, each once and in ascending order."""
         self._marked[pixels] = True
         unique = np.flatnonzero(self._marked)
         self._marked[unique] = False

@@ -102,6 +102,7 @@ def quiet():
 
 @contextlib.contextmanager
 def _torch_settings_kept():
+    """Context in which a network may change settings of torch; they are restored at its end."""
     if find_spec("torch") is None:
         yield
         return

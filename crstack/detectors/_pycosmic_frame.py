@@ -66,6 +66,7 @@ def median_of_usable(values, usable, pixels, window):
 
 
 def _median_of_usable(values, usable, around):
+    """Median of the usable values around each of some pixels; NaN where there are none."""
     allowed = at(usable, around)
     ordered = np.sort(np.where(allowed, at(values, around), np.float32(np.inf)), axis=1)
     count = np.count_nonzero(allowed, axis=1)

@@ -162,6 +162,7 @@ def checked_detection(
 
 
 def _checked_cleaned(detector, cleaned, image, mask):
+    """The cleaned image of a detector as float32, or None; `PluginError` if it is not as promised."""
     name = type(detector).__name__
     if cleaned is None:
         if detector.cleans:
@@ -179,6 +180,7 @@ def _checked_cleaned(detector, cleaned, image, mask):
 
 
 def _checked_probability(name, probability, shape):
+    """The probabilities of a detector as float32, or None; `PluginError` if they are not from 0 to 1."""
     if probability is None:
         return None
     probability = _checked(name, "probability", probability, shape, np.floating, "float32")

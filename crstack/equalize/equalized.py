@@ -172,10 +172,15 @@ def before_shifts(known: EqualizedExposures) -> EqualizedExposures:
         return bare
     flat = exposures if levels is None else exposures.minus(levels)
     common = common_image(flat, None, factors)
-    differences = expected_differences(flat, common, factors)
-    if levels is not None:
-        differences = [by_rows(_sum, one, level) for one, level in zip(differences, levels, strict=True)]
+    differences = _with_levels(expected_differences(flat, common, factors), levels)
     return replace(bare, common=common, differences=differences, factors=factors, added=levels)
+
+
+def _with_levels(differences, levels):
+    """Differences of the exposures from the common image, with their added levels, if there are any."""
+    if levels is None:
+        return differences
+    return [by_rows(_sum, one, level) for one, level in zip(differences, levels, strict=True)]
 
 
 def with_measured(
@@ -319,9 +324,8 @@ def _without_seeing(exposures, statistics, settings):
         return EqualizedExposures(exposures, flux, offsets, response)
     if common is None:
         common = common_image(flat, None, factors)
-    differences = expected_differences(flat, common, factors, shifts, moved)
+    differences = _with_levels(expected_differences(flat, common, factors, shifts, moved), levels)
     if levels is not None:
-        differences = [by_rows(_sum, one, level) for one, level in zip(differences, levels, strict=True)]
         means = ", ".join(f"{np.mean(level):+.4g}" for level in levels)
         words = (f"added levels, given, less their mean: {means} {exposures.unit}",)
     return EqualizedExposures(
@@ -419,6 +423,7 @@ def _flux_and_offsets(exposures, statistics, settings):
 
 
 def _flux(exposures, statistics, settings, shifts=None):
+    """Flux factors that are given, measured, or ratios of exposure times; None for none."""
     if settings.flux_factors is None:
         return None
     n = len(exposures)

@@ -111,6 +111,7 @@ class Equalization:
         object.__setattr__(self, name, value)
 
     def _coerce_factors(self):
+        """Check the flux factors with their options, and make them tuples."""
         factors = self.flux_factors
         if isinstance(factors, str):
             check_choice("flux_factors", factors, (AUTO,))
@@ -143,6 +144,7 @@ class Equalization:
             raise InputError('flux_factors must not be None for apply_flux_factors_to="original"; got None')
 
     def _coerce_offsets(self):
+        """Check the offsets and their region, and make them tuples."""
         if self.crosscorr_region is not None:
             if not isinstance(self.offsets, str):
                 raise InputError(
@@ -157,6 +159,7 @@ class Equalization:
             self._set("offsets", check_offsets(self.offsets))
 
     def _coerce_response(self):
+        """Check the local response, and make its images a tuple."""
         response = self.response
         if response is None or isinstance(response, ResponseSettings):
             return
@@ -170,12 +173,14 @@ class Equalization:
             raise InputError("response must be positive everywhere; got values of 0 or less")
 
     def _coerce_backgrounds(self):
+        """Check the added levels, and make them a tuple."""
         if isinstance(self.backgrounds, str):
             check_choice("backgrounds", self.backgrounds, (AUTO,))
         elif self.backgrounds is not None:
             self._set("backgrounds", _images("backgrounds", self.backgrounds))
 
     def _coerce_seeing(self):
+        """Check the seeing, and make it a tuple of widths in pixels."""
         if isinstance(self.seeing, str):
             check_choice("seeing", self.seeing, (AUTO,))
         elif self.seeing is not None:
@@ -351,6 +356,7 @@ def _small(number):
 
 
 def _check_images(name, values, exposures):
+    """Raise `InputError` unless there is a number or image of the right shape and unit for each exposure."""
     if len(values) != len(exposures):
         raise InputError(f"{name} must be {len(exposures)}, one for each exposure; got {len(values)}")
     for one in values:

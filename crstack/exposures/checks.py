@@ -110,6 +110,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
 
 
 def _refuse_copies(exposures):
+    """Raise `InputError` if two exposures have the same values, but for a constant, a factor or few pixels."""
     for j in range(len(exposures)):
         for i in range(j):
             pair = exposures.data[i], exposures.data[j], exposures.bad_of(i), exposures.bad_of(j)

@@ -207,31 +207,16 @@ class _Builder:
     def _begin(self, given):
         """Take shape, unit and header from the first exposure."""
         warn_of_cards(given.name, given.changes)
-        if given.unused:
-            names = " and ".join(name for _, name in given.unused)
-            remedy = ", ".join(f"{argument}={name!r}" for argument, name in given.unused)
-            one = len(given.unused) == 1
-            verb, them = ("is", "it") if one else ("are", "them")
-            options = " and ".join(f"--{argument.replace('_', '-')}" for argument, _ in given.unused)
-            warn_user(
-                f"{names} of {given.name} {verb} not used. To use {them}, give {remedy} (command: {options}). "
-                "The same holds for the other files"
-            )
+        _warn_of_extensions(given)
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(
                 f"exposures must be at least {MINIMUM_LENGTH} x {MINIMUM_LENGTH} pixels; got the shape {given.shape}"
-            )
-        if given.twins:
-            warn_user(
-                f"ext={given.twins[0]!r} names {len(given.twins[1])} images of {given.name}, extensions "
-                f"{', '.join(map(str, given.twins[1]))}; the first is used. Give the number of one, such as "
-                f"ext={given.twins[1][1]} for ({given.twins[0]}, 2), or read all chips with crstack.read_mosaic "
-                "(command: --ext all)"
             )
         self.first = given
         self.cube = empty_image((self.n, *given.shape))
 
     def _check_like_first(self, given):
+        """Raise `InputError` unless an exposure has the unit and the shape of the first one."""
         first = self.first
         if given.unit != first.unit:
             raise InputError(
@@ -243,6 +228,7 @@ class _Builder:
             )
 
     def _keep(self, header, wcs, plane, seconds, name):
+        """Keep what belongs to one exposure, except its values, which are in the cube."""
         self.planes.append(replace(plane, data=None))
         self.headers.append((header, wcs))
         self.seconds.append(seconds)
@@ -311,6 +297,7 @@ class _Builder:
         return kept
 
     def _warn_of_errors(self):
+        """Warn of values that are bad because of their uncertainty."""
         found = [
             f"{plane.n_without_error} in {name}"
             for plane, name in zip(self.planes, self.names, strict=True)
@@ -347,6 +334,27 @@ class _Builder:
             digests=tuple(self.digests[i] for i in kept),
         )
         return _rates(exposures, seconds) if self.first.per_second else exposures
+
+
+def _warn_of_extensions(given):
+    """Warn of extensions of the first file that are not used, and of several with the requested name."""
+    if given.unused:
+        names = " and ".join(name for _, name in given.unused)
+        remedy = ", ".join(f"{argument}={name!r}" for argument, name in given.unused)
+        one = len(given.unused) == 1
+        verb, them = ("is", "it") if one else ("are", "them")
+        options = " and ".join(f"--{argument.replace('_', '-')}" for argument, _ in given.unused)
+        warn_user(
+            f"{names} of {given.name} {verb} not used. To use {them}, give {remedy} (command: {options}). "
+            "The same holds for the other files"
+        )
+    if given.twins:
+        warn_user(
+            f"ext={given.twins[0]!r} names {len(given.twins[1])} images of {given.name}, extensions "
+            f"{', '.join(map(str, given.twins[1]))}; the first is used. Give the number of one, such as "
+            f"ext={given.twins[1][1]} for ({given.twins[0]}, 2), or read all chips with crstack.read_mosaic "
+            "(command: --ext all)"
+        )
 
 
 def digest_of(image):

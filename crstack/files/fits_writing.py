@@ -107,6 +107,7 @@ def compressed(hdus):
 
 
 def _compressed_image(hdu):
+    """An image extension, compressed without loss."""
     header = hdu.header.copy()
     if "BSCALE" in header:
         # bytes with a scale: compressed images of astropy do not keep the scale

@@ -16,10 +16,19 @@ from crstack.utils.memory import empty_image, kept, relax
 from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads, row_bands, slices, wide_bands
 
-__all__ = ["Candidates", "clean_signal", "even_slices", "fewest_known", "find_candidates", "pieces_of"]
+__all__ = [
+    "Candidates",
+    "clean_signal",
+    "even_slices",
+    "fewest_known",
+    "find_candidates",
+    "pieces_of",
+    "share_looked_at",
+]
 
-#: share of clean pixels that is examined: those with the largest span of values
-LOOKED_AT = 0.03
+#: share of clean pixels that is examined: those with the largest span of values. It is at least this number of times
+#: a requested rate of false alarms
+LOOKED_AT, OF_FALSE_ALARMS = 0.03, 10
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 14
@@ -96,17 +105,18 @@ class Candidates:
         photons = np.maximum(self.scales * signal + self.shifts, 0) * self.poisson
         return np.sqrt(photons + self.variance)
 
-    def _row(self, values, i):
-        return values[min(i, len(values) - 1)]
+    def of_exposure(self, i):
+        """Scale, shift, variance and photons of exposure ``i``: (M,) or (1,) each."""
+        return tuple(_row(one, i) for one in (self.scales, self.shifts, self.variance, self.poisson))
 
     def scale_of(self, i):
         """Scale of exposure ``i``: (M,) or (1,)."""
-        return self._row(self.scales, i)
+        return _row(self.scales, i)
 
     def sigma_of(self, i, signal):
         """Noise (J, M) of the values of exposure ``i`` at common signals (J, M), electrons."""
-        photons = np.maximum(self.scale_of(i) * signal + self._row(self.shifts, i), 0) * self._row(self.poisson, i)
-        return np.sqrt(photons + self._row(self.variance, i))
+        scale, shift, variance, poisson = self.of_exposure(i)
+        return np.sqrt(np.maximum(scale * signal + shift, 0) * poisson + variance)
 
     @cached_property
     def lowest(self):
@@ -136,9 +146,7 @@ class Candidates:
             prior = prior + np.log(widths)
         clean, index = [], []
         for i, value in enumerate(self.values):
-            scale, shift, variance, poisson = (
-                one[min(i, len(one) - 1)] for one in (self.scales, self.shifts, self.variance, self.poisson)
-            )
+            scale, shift, variance, poisson = self.of_exposure(i)
             signal = scale * nodes + shift
             sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
             log_sigma = np.log(sigma)
@@ -206,6 +214,11 @@ class Candidates:
         return table
 
 
+def _row(values, i):
+    """Row of exposure ``i`` of values (N or 1, ...), which have one row if all exposures share it."""
+    return values[min(i, len(values) - 1)]
+
+
 def pieces_of(part, table):
     """A part of the candidates in pieces whose temporary arrays are small.
 
@@ -253,6 +266,11 @@ def clean_signal(counts, candidates, chance):
         signal[some.where] = np.where(clean.sum(axis=0) > 0.5, known, some.lowest)
         relax()
     return signal
+
+
+def share_looked_at(false_alarm):
+    """Share of clean pixels that is examined for a rate of false alarms, which may be None."""
+    return LOOKED_AT if false_alarm is None else max(LOOKED_AT, OF_FALSE_ALARMS * false_alarm)
 
 
 def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, unlike=None):

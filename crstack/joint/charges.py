@@ -13,7 +13,7 @@ __all__ = [
     "CHARGES",
     "CHARGE_EDGES",
     "CHARGE_STEP",
-    "FAINT_GAIN",
+    "FAINT_FACTOR",
     "KINDS_AT_ONCE",
     "LEAST_CHARGE",
     "LINEAR",
@@ -53,7 +53,7 @@ NORMAL[NORMAL < 1e-20] = 0  # products of matrices with very small numbers are s
 FAINT_STEP = 0.05
 FAINT = np.arange(FAINT_STEP / 2, LEAST_CHARGE, FAINT_STEP)
 # ... and the factors by which they change the density of a value at Z; far above the signal the factor is constant
-FAINT_GAIN = np.exp(np.minimum(Z, JOIN)[:, None] * FAINT - 0.5 * FAINT**2).astype(np.float32)
+FAINT_FACTOR = np.exp(np.minimum(Z, JOIN)[:, None] * FAINT - 0.5 * FAINT**2).astype(np.float32)
 
 
 #: edges of the cells of charge around FAINT, CHARGES and BEYOND, in standard deviations
@@ -109,7 +109,7 @@ class HitDensity:
         self._above = above_least(shapes)
         self._far = np.empty((len(shapes), n_sigmas, len(BEYOND)), np.float32)
         self._below = np.empty((len(shapes), n_sigmas), np.float32)
-        self._gain = np.empty((len(shapes), n_sigmas, Z.size), np.float32)
+        self._faint_factor = np.empty((len(shapes), n_sigmas, Z.size), np.float32)
         map_threads(self._make_tables, slices(len(shapes), KINDS_AT_ONCE))
 
     def _make_tables(self, kinds):
@@ -123,8 +123,8 @@ class HitDensity:
         np.divide(self._far[kinds], np.diff(CELLS[2], axis=0)[0], out=density[..., len(LINEAR) :], casting="same_kind")
         np.log(np.maximum(density, np.float32(1e-30), out=density), out=density)
         self._below[kinds] = below.sum(axis=2)
-        gain = np.tensordot(below, FAINT_GAIN, (2, 1))
-        np.divide(gain, np.maximum(self._below[kinds], np.float32(1e-30))[..., None], out=self._gain[kinds])
+        total = np.maximum(self._below[kinds], np.float32(1e-30))[..., None]
+        np.divide(np.tensordot(below, FAINT_FACTOR, (2, 1)), total, out=self._faint_factor[kinds])
 
     @staticmethod
     def index(excess, sigma, log_sigma=None):
@@ -173,12 +173,12 @@ class HitDensity:
         -------
         log_density : `~numpy.ndarray`
             (K, sigmas, places) log density of hit values, per standard deviation.
-        gain : `~numpy.ndarray`
+        faint_factor : `~numpy.ndarray`
             (K, sigmas, places) factor of the density of a clean value with a charge below `LEAST_CHARGE`.
         above, below : `~numpy.ndarray`
             (K, sigmas) share of the charges that count as hits, and of those below.
         """
-        return self._log_density[kinds], self._gain[kinds], self._above[kinds, self.noises], self._below[kinds]
+        return self._log_density[kinds], self._faint_factor[kinds], self._above[kinds, self.noises], self._below[kinds]
 
 
 def sigma_index(sigma):

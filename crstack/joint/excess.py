@@ -67,11 +67,6 @@ class ExcessVariance:
         )
         return ", ".join(words for value, words in parts if value) or "none"
 
-    @property
-    def of_scene(self):
-        """Whether any part depends on the signal or its gradient."""
-        return bool(self.relative or self.shift)
-
     def of(self, signal: np.ndarray, gradient2: np.ndarray) -> np.ndarray:
         """Excess variance at a signal and squared gradient, electrons squared.
 

@@ -86,6 +86,7 @@ def _in_counts(added, per_unit):
 
 
 def _in_electrons(data, per_unit):
+    """The cube in electrons; the same object if the exposures are in electrons."""
     if all(np.ndim(one) == 0 and one == 1 for one in per_unit):
         return data
     electrons = empty_image(data.shape)

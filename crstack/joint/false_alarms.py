@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.joint.candidates import Candidates
+from crstack.joint.candidates import Candidates, share_looked_at
 from crstack.joint.odds import log_odds_alone
 
 __all__ = ["CleanNoise", "calibrated_threshold"]
 
 #: number of pixels that are drawn at each level of signal
 DRAWS = 1_200_000
-LOOKED_AT = 0.03
 #: simulated signals (electrons): these, and then in steps of this factor
 FEW, FACTOR = (0.0, 1.0, 2.5, 5.0, 8.0, 12.0, 18.0, 27.0, 40.0, 60.0, 100.0), 3.0
 #: number of highest values that determine the tail, and fewest beyond a threshold that is counted without the tail
@@ -83,7 +82,7 @@ def calibrated_threshold(rate, noise, population, highest, lowest=0.0, seed=2026
     first = max(int(np.searchsorted(signals, lowest, side="right")) - 1, 0)
     numbered = list(enumerate(signals))[first:]
     wanted = rate * len(noise.variance) * DRAWS
-    share = np.clip(10 * rate, LOOKED_AT, 0.3)
+    share = share_looked_at(rate)
 
     def simulate(item):
         number, signal = item

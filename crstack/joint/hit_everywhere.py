@@ -187,18 +187,15 @@ def _log_others_hit(some, classes, population):
 
 def _log_agree(some, i, value):
     """Log density of a clean value, such as the lowest."""
-    row = [one[min(i, len(one) - 1)] for one in (some.scales, some.shifts)]
-    sigma = some.sigma(some.lowest)
-    sigma2 = 2 * sigma[min(i, len(sigma) - 1)] ** 2
-    return -0.5 * ((value - row[0] * some.lowest - row[1]) ** 2 / sigma2 + np.log(2 * np.pi * sigma2))
+    scale, shift, *_ = some.of_exposure(i)
+    variance = 2 * some.sigma_of(i, some.lowest) ** 2
+    return -0.5 * ((value - scale * some.lowest - shift) ** 2 / variance + np.log(2 * np.pi * variance))
 
 
 def _log_hit(some, i, value, signal, classes, population):
-    scale, shift, variance, poisson = (
-        one[min(i, len(one) - 1)] for one in (some.scales, some.shifts, some.variance, some.poisson)
-    )
-    counts = scale * signal + shift
-    sigma = np.sqrt(np.maximum(counts, 0) * poisson + variance)
+    """Log density of a hit value at a signal, times the odds of a hit."""
+    scale, shift, *_ = some.of_exposure(i)
+    counts, sigma = scale * signal + shift, some.sigma_of(i, signal)
     index = HitDensity.index(value - counts, sigma)
     density = population.density.log_density(charges_kind(classes), index) - np.log(sigma)
     return density + population.log_odds(classes, sigma)

@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from crstack.equalize.measure import measure_differences
-from crstack.equalize.settings import known_steps, open_settings
 from crstack.joint.cubes import means_of
 from crstack.joint.unlike_noise import relative_noises
 from crstack.utils.pixels import by_rows
 
-__all__ = ["expecting", "known_steps", "open_settings"]
+__all__ = ["with_measured_differences"]
 
 
-def expecting(counts, names, steps=None, comparable=True):
+def with_measured_differences(counts, names, steps=None, comparable=True):
     """Measure the differences between exposures, and include them in the expected values.
 
     Parameters
@@ -21,7 +20,7 @@ def expecting(counts, names, steps=None, comparable=True):
     counts : Counts
         The exposures in electrons, with their expected values so far.
     names : set of str
-        Terms that may be measured: see `open_settings`.
+        Terms that may be measured: see `crstack.equalize.settings.open_settings`.
     steps : tuple of (int, int), optional
         Known shifts in whole pixels.
     comparable : bool, optional
@@ -41,8 +40,11 @@ def expecting(counts, names, steps=None, comparable=True):
     known = levels, ordered.mean_variance_in, ordered.bad, names, noises, steps
     found = measure_differences(*known, comparable=comparable)
     found = found.ordered(order.argsort())
-    if not found:
-        return counts, found
+    return (_expecting(counts, found) if found else counts), found
+
+
+def _expecting(counts, found):
+    """The counts with the expected values and variances of the measured differences ``found``."""
     n = len(counts.data)
     scales = [np.float32(1) if counts.scales is None else np.asarray(counts.scales[i], np.float32) for i in range(n)]
     shifts = [np.float32(0) if counts.shifts is None else np.asarray(counts.shifts[i], np.float32) for i in range(n)]
@@ -53,4 +55,4 @@ def expecting(counts, names, steps=None, comparable=True):
     if any(np.ndim(one) for one in found.noises):
         variances = variance if isinstance(variance, tuple) else (variance,) * n
         variance = tuple(by_rows(np.add, one, noise) for one, noise in zip(variances, found.noises, strict=True))
-    return replace(counts, scales=scales, shifts=shifts, variance=variance), found
+    return replace(counts, scales=scales, shifts=shifts, variance=variance)

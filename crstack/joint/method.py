@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crstack.equalize.fit.differences import Differences
+from crstack.equalize.settings import known_steps, open_settings
 from crstack.equalize.terms.given_terms import warn_of_terms
 from crstack.equalize.variance.row_noise import warn_of_shared_noise
 from crstack.exceptions import InputError
 from crstack.joint.counts import Counts
 from crstack.joint.expected import counts_of
-from crstack.joint.measure import expecting, known_steps, open_settings
+from crstack.joint.measure import with_measured_differences
 from crstack.joint.photon_counting import warn_of_photon_counting
 from crstack.joint.posterior import JointResult, joint_posterior
 from crstack.joint.scatter import Scatter, scatter_of
@@ -157,7 +158,7 @@ class JointPosterior(Method):
         if measures:
             report_stage(progress, "measuring what differs")
             steps, comparable = known_steps(prepared.equalization), prepared.exposures.comparable
-            counts, measured = expecting(counts, names, steps, comparable)
+            counts, measured = with_measured_differences(counts, names, steps, comparable)
         return counts, scatter_of(counts, of_places=self.measure, measured=measured), measured
 
     def decide(

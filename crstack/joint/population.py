@@ -87,7 +87,7 @@ N_KINDS = int(_KIND_OF.max()) + 1
 ALIKE = [slice(first, first + N_CHARGES) for first in range(1, N_KINDS, N_CHARGES)]
 
 
-def _smooth(counts, exposure, start):
+def _smooth_log_densities(counts, exposure, start):
     """Log densities (K, bins) of charges, per unit of the exposure, that are most probable with a smooth prior.
 
     The ``counts`` are taken as Poisson numbers with the expectation ``exposure`` times density. The second differences
@@ -121,7 +121,7 @@ def _with_others_alike(counts, exposure):
     return counts, exposure
 
 
-def _extrapolated(start, first, second, weights):
+def _extrapolated_rows(start, first, second, weights):
     """Rows (K, bins) of parameters, each with a step length of its own."""
     step, change = first - start, second - 2 * first + start
     norms = [np.sqrt((weights * one**2).sum(axis=1, keepdims=True)) for one in (step, change)]
@@ -149,12 +149,12 @@ def _even_shapes():
     return np.full((N_KINDS, len(CHARGE_EDGES) - 1), 1 / (len(CHARGE_EDGES) - 1))
 
 
-def _none(rate, above):
+def _no_hit(rate, above):
     """Probability of no hit, from the rate and the share of the charges that count as hits."""
     return 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
 
 
-def side_by_side(rate, log_density, gain, above, below):
+def side_by_side(rate, log_density, faint_factor, above, below):
     """Logs of the densities of hit over not hit values, with the odds of a hit, and of not hit over clean values.
 
     Parameters
@@ -163,7 +163,7 @@ def side_by_side(rate, log_density, gain, above, below):
         Rate of hits. The shapes broadcast against that of ``log_density``.
     log_density : `~numpy.ndarray`
         Log density of hit values, per standard deviation; overwritten.
-    gain : `~numpy.ndarray`
+    faint_factor : `~numpy.ndarray`
         Factor of the density of a clean value with a charge that does not count as a hit; overwritten.
     above, below : `~numpy.ndarray`
         Share of the charges that count as hits, and of those below.
@@ -173,13 +173,13 @@ def side_by_side(rate, log_density, gain, above, below):
     logs : `~numpy.ndarray`
         complex64; the first is the real part. Both are used together, and adjacent in memory they are read together.
     """
-    none = _none(rate, above)
-    faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
+    no_hit = _no_hit(rate, above)
+    faint = np.minimum(rate * below / no_hit, np.float32(HIGHEST_FAINT))
     logs = np.empty(log_density.shape, np.complex64)
-    gain -= 1
-    gain *= faint
-    not_hit = np.log1p(gain, out=gain)
-    log_density += np.log(rate) - np.log(none)
+    faint_factor -= 1
+    faint_factor *= faint
+    not_hit = np.log1p(faint_factor, out=faint_factor)
+    log_density += np.log(rate) - np.log(no_hit)
     np.subtract(log_density, not_hit, out=logs.real)
     logs.imag = not_hit
     return logs
@@ -287,9 +287,9 @@ class Population:
         """By class and noise: logs of hit over not hit and of not hit over clean, side by side, for the needed noises;
         log of no hit, for all noises."""
         rate = self.rate.astype(np.float32)[:, None]
-        log_density, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
-        logs = side_by_side(rate[..., None], log_density, gain, above[..., None], below[..., None])
-        return logs, self._at_noises(np.log(_none(rate, above)))
+        log_density, faint_factor, above, below = self.density.by_kind(charges_kind(_CLASSES))
+        logs = side_by_side(rate[..., None], log_density, faint_factor, above[..., None], below[..., None])
+        return logs, self._at_noises(np.log(_no_hit(rate, above)))
 
     def make_tables(self) -> None:
         """Make the tables of `log_ratios` now, once and not in each thread that uses them."""
@@ -374,7 +374,7 @@ class Population:
         # charges are assumed to be equally frequent in pixels that are examined and in those that are not
         exposure = np.zeros_like(counts)
         np.add.at(exposure, kinds, self.rate[:, None] * seen)
-        shapes = np.exp(_smooth(*_with_others_alike(counts, exposure), np.log(self.shapes)))
+        shapes = np.exp(_smooth_log_densities(*_with_others_alike(counts, exposure), np.log(self.shapes)))
         # a lower limit keeps charges possible that do not occur in this stack
         shapes = shapes / shapes.sum(axis=1, keepdims=True) + FLOOR / shapes.shape[1]
         shapes /= shapes.sum(axis=1, keepdims=True)
@@ -417,9 +417,9 @@ class Population:
             The population beyond the second step.
         """
         logs = [np.log(one.rate)[:, None] for one in (self, first, second)]
-        rate = np.exp(_extrapolated(*logs, np.ones((N_CLASSES, 1))))[:, 0]
+        rate = np.exp(_extrapolated_rows(*logs, np.ones((N_CLASSES, 1))))[:, 0]
         logs = [np.log(one.shapes) for one in (self, first, second)]
-        shapes = np.exp(_extrapolated(*logs, second.shapes))
+        shapes = np.exp(_extrapolated_rows(*logs, second.shapes))
         shapes /= shapes.sum(axis=1, keepdims=True)
         return replace(second, shapes=shapes, rate=np.clip(rate, LOWEST_RATE, second.rate.max()))
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.differences import Differences
-from crstack.joint.candidates import LOOKED_AT, clean_signal, find_candidates
+from crstack.joint.candidates import clean_signal, find_candidates, share_looked_at
 from crstack.joint.counts import Counts
 from crstack.joint.cubes import in_order, means_of
 from crstack.joint.excess import ExcessVariance
@@ -167,11 +167,9 @@ def joint_posterior(
     order = means_of(counts.data).argsort(kind="stable")
     counts, back = counts.ordered(order), order.argsort()
     detected = in_order(detected, order)
-    # the examined share of clean pixels must be ten times the rate of false alarms
-    looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
     sigma = _sigma(counts, scatter)
     unlike = unlike_noise(counts, scatter.signal, of_pixels)
-    candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2), unlike)
+    candidates = find_candidates(counts, of_pixels, sigma, detected, share_looked_at(settings.false_alarm), unlike)
     noise = sigma if unlike is None else unlike.values
     field, population = probabilities(candidates, noise, counts.data.shape, settings)
     del sigma, noise, unlike

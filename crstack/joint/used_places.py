@@ -14,7 +14,7 @@ from crstack.joint.charges import (
     CELLS,
     CHARGE_STEP,
     CHARGES,
-    FAINT_GAIN,
+    FAINT_FACTOR,
     KINDS_AT_ONCE,
     LINEAR,
     NORMAL,
@@ -74,22 +74,22 @@ class UsedPlaces:
     def density(self, population):
         """The `_Densities` of hit values for the charges of a population."""
         shapes = population.shapes
-        log_density, gain, far, below = np.empty((4, len(self._kinds)), np.float32)
+        log_density, faint_factor, far, below = np.empty((4, len(self._kinds)), np.float32)
 
         def work(part):
             found = part.tables(shapes[part.kinds].astype(np.float32), self._shares)
-            for whole, some in zip((log_density, gain, far, below), found, strict=True):
+            for whole, some in zip((log_density, faint_factor, far, below), found, strict=True):
                 whole[part.here] = some
 
         map_threads(work, self._parts)
-        return _Densities(self, shapes, log_density, gain, far, below)
+        return _Densities(self, shapes, log_density, faint_factor, far, below)
 
     def logs(self, population, density):
         """At each place (U,), the two logarithms of ``Population.log_ratios`` side by side; see `side_by_side`."""
         of_kind = self._of_kind
         above = above_least(population.shapes)[:, self._noises][self._kinds, self._sigmas]
         rate = population.rate.astype(np.float32)[self._classes]
-        found = (density.log_density, density.gain, above, density.below)
+        found = (density.log_density, density.faint_factor, above, density.below)
         return side_by_side(rate, *(one[of_kind] for one in found))
 
     def histogram(self, numbers, weights):
@@ -126,7 +126,7 @@ class _Part:
         return (near, self.row[near], self.places[near]), (far, self.row[far], self.places[far] - len(LINEAR))
 
     def tables(self, shapes, shares):
-        """Log density, gain by faint charges, share of the far cells, share of faint charges: (V,) each."""
+        """Log density, factor by faint charges, share of the far cells, share of faint charges: (V,) each."""
         # shares of the charges in each cell: (rows, cells)
         below, near, far = (np.tensordot(shapes, one, (1, 2))[self.rows] for one in shares)
         (at_near, row, place), (at_far, far_row, far_place) = self._near_and_far
@@ -137,10 +137,10 @@ class _Part:
         density[at_far] = share[at_far] / np.diff(CELLS[2], axis=0)[0][far_place]
         np.log(np.maximum(density, np.float32(1e-30), out=density), out=density)
         total = below.sum(axis=1)
-        gain = (below @ FAINT_GAIN.T)[self.row, self.places]
+        faint_factor = (below @ FAINT_FACTOR.T)[self.row, self.places]
         total = total[self.row]
-        gain /= np.maximum(total, np.float32(1e-30))
-        return density, gain, share, total
+        faint_factor /= np.maximum(total, np.float32(1e-30))
+        return density, faint_factor, share, total
 
     def weights(self, histogram, log_density, share):
         """Weights (K, sigmas, cells) of the cells near and far, from the values of a histogram (V,)."""
@@ -164,14 +164,14 @@ class _Densities:
     used : UsedPlaces
     shapes : `~numpy.ndarray`
         (K, bins) share of the charges in each bin, for each distribution.
-    log_density, gain, share, below : `~numpy.ndarray`
+    log_density, faint_factor, share, below : `~numpy.ndarray`
         (V,) see `_Part.tables`.
     """
 
     used: UsedPlaces
     shapes: np.ndarray
     log_density: np.ndarray
-    gain: np.ndarray
+    faint_factor: np.ndarray
     share: np.ndarray
     below: np.ndarray
 

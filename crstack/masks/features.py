@@ -265,6 +265,7 @@ def summed_by(row: np.ndarray, value: np.ndarray, n: int) -> np.ndarray:
 
 
 def _largest_by(row, value, n):
+    """Largest of the values of each of ``n`` rows."""
     largest = np.full(n, -np.inf)
     np.maximum.at(largest, row, value)
     return largest

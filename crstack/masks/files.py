@@ -148,7 +148,7 @@ class _MaskFile:
             elif hdu is not hdus[0]:
                 unknown.append(hdu.name or "one without a name")
         if unknown:
-            self._warn(f"extensions of {path} that are no masks are not used: {', '.join(unknown)}")
+            warn_user(f"extensions of {path} that are no masks are not used: {', '.join(unknown)}")
         self.n_exposures = self._number_of("CRMASK")
         self.names = tuple(name for name in self.hdus if name in OF_AVERAGES or name.startswith("CRMASK"))
         self.shape = self._array(self.names[0], dimensions=2).shape if self.names else ()
@@ -177,9 +177,6 @@ class _MaskFile:
         if changed:
             self._follow_edits(arguments)
         return arguments
-
-    def _warn(self, sentence):
-        warn_user(sentence)
 
     def _number_of(self, kind):
         """Number of masks, or probabilities, of exposures: 1 to N, none missing."""
@@ -220,7 +217,7 @@ class _MaskFile:
             codes[name][known] = plane[known]
         if "MEANCRT" in codes and "MEANCR" not in codes:
             # the program of the early manual made no MEANCR
-            self._warn(f"{self.path} holds no MEANCR; nothing is masked in it")
+            warn_user(f"{self.path} holds no MEANCR; nothing is masked in it")
             codes["MEANCR"] = np.zeros_like(codes["MEANCRT"])
         return codes
 
@@ -232,7 +229,7 @@ class _MaskFile:
         names = [str(self.hdus[name].header.get(f"PLANE{number}")) for number in range(1, len(cube) + 1)]
         unnamed = names.count("None")
         if unnamed:
-            self._warn(f"{name} of {self.path} has {unnamed} planes without a name (PLANE1...); it is not used")
+            warn_user(f"{name} of {self.path} has {unnamed} planes without a name (PLANE1...); it is not used")
             return {}
         missing = [one for one in names if one not in self.names]
         if missing or len(set(names)) < len(names):
@@ -257,7 +254,7 @@ class _MaskFile:
         masked = {name: np.mean(codes[name] > 0) for name in planes if name.startswith("CRMASK")}
         many = ", ".join(f"{one:.1%} of {name}" for name, one in masked.items() if one > MANY)
         doubt = f". {many} are masked, more than {MANY:.0%}: cosmic rays do not hit so many. Check them" if many else ""
-        self._warn(f"masks of {self.path} have been edited, and are used as they are; {line}{doubt}")
+        warn_user(f"masks of {self.path} have been edited, and are used as they are; {line}{doubt}")
         return (line,)
 
     def _follow_edits(self, arguments):
@@ -316,6 +313,7 @@ class _MaskFile:
         return {"detectors": detectors, "found_by": found_by}
 
     def _local_medians(self):
+        """Listed pixels with their boxes, of the extension RPMEDIAN; empty without one."""
         if "RPMEDIAN" not in self.hdus:
             return ()
         hdu = self.hdus["RPMEDIAN"]

@@ -36,7 +36,8 @@ LOW = 5.0
 Bits = str | Mapping[str, int]
 
 
-def _table(bits: Bits) -> dict[str, int]:
+def _bits_by_reason(bits: Bits) -> dict[str, int]:
+    """The bit of each reason, of a convention or as given."""
     if isinstance(bits, str) and bits.lower() in QUALITY_BITS:
         return dict(QUALITY_BITS[bits.lower()])
     if not isinstance(bits, str | Mapping):
@@ -87,7 +88,7 @@ def quality_images(
     InputError
         If a convention or a reason is unknown, or the exposures do not belong to the masks.
     """
-    table = _table(bits)
+    table = _bits_by_reason(bits)
     if exposures is not None and exposures.data.shape != hit.shape:
         raise InputError(f"exposures must have the shape {hit.shape} of the masks; got {exposures.data.shape}")
     kind = np.int16 if max(table.values()) < 2**15 else np.int32
@@ -192,7 +193,7 @@ def write_exposures(
             raise InputError(f"image of {path} must have the shape {hit.shape[1:]} of the masks; got {shape}")
     check_files(origin, files, ext)
     quality = quality_images(hit, bits, exposures, low=low, excess_variance=excess_variance)
-    _make(directory)
+    _make_directory(directory)
     for i, (path, target) in enumerate(zip(files, targets, strict=True)):
         flagged = hit[i]
         if exposures is not None and exposures.bad is not None:
@@ -201,7 +202,8 @@ def write_exposures(
     return targets
 
 
-def _make(directory):
+def _make_directory(directory):
+    """Make a directory if there is none; `InputError` if it cannot be made."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -60,6 +60,7 @@ class MaskRules:
         self._coerce("local_medians", check_local_median)
 
     def _coerce(self, name: str, check: Callable[[str, Any], tuple]) -> None:
+        """Check the items of a parameter, and make them a tuple."""
         given: Iterable = getattr(self, name) or ()
         items = tuple(check(f"{name} {number}", item) for number, item in enumerate(given, start=1))
         object.__setattr__(self, name, items)

@@ -107,6 +107,7 @@ def _equivalent_sets(prepared, settings):
 
 
 def _sampler(prepared, detected, used, settings):
+    """The fastest sampler that describes the exposures and their noise."""
     exposures, k = prepared.exposures, prepared.cr_coincidences
     n, differences = len(prepared), prepared.equalized.differences
     noises = [exposures.noise_of(i).with_nbinom_shape(settings.nbinom_shape) for i in range(n)]
@@ -125,6 +126,7 @@ def _sampler(prepared, detected, used, settings):
 
 
 def _cleaned_exposure(detected, i):
+    """Exposure ``i`` as the detector has cleaned it; `InputError` without such a detector."""
     if detected is None or not detected.aux.cleans:
         given = None if detected is None else detected.aux
         raise InputError(

@@ -86,12 +86,13 @@ def names_of(chips: Iterable[Chip]) -> str:
 
 
 def _chips(hdus: fits.HDUList, path: str | os.PathLike, ext: Any) -> tuple[Chip, ...]:
+    """The chips of an open file: all with an image, or those that ``ext`` names."""
     images = [i for i, hdu in enumerate(hdus) if plane_shape(hdu) and hdu.name not in PLANES]
     if isinstance(ext, str) and ext.lower() == ALL:
         numbers = images
     else:
         wanted = (ext,) if isinstance(ext, str | int) else tuple(ext)
-        numbers = [_number(hdus, path, one, images) for one in wanted]
+        numbers = [_number_of_chip(hdus, path, one, images) for one in wanted]
     if not numbers:
         raise InputError(f"images must hold 2-D images in their extensions; got none in {path}")
     if len(set(numbers)) < len(numbers):
@@ -107,7 +108,8 @@ def _chips(hdus: fits.HDUList, path: str | os.PathLike, ext: Any) -> tuple[Chip,
     return tuple(chips)
 
 
-def _number(hdus: fits.HDUList, path: str | os.PathLike, ext: Any, images: list[int]) -> int:
+def _number_of_chip(hdus: fits.HDUList, path: str | os.PathLike, ext: Any, images: list[int]) -> int:
+    """Number of the extension of one chip, of those with ``images``, from its number or name."""
     if not isinstance(ext, str):
         number = check_integer("ext", ext, minimum=0)
         found = number if number in images else None

@@ -92,6 +92,7 @@ def fit_gaussians(images, variance):
 
 
 def _weights(rows, columns, x, y, xx, yy, xy):
+    """Distances of the pixels from the centres of Gaussians, and the Gaussians, of height 1."""
     dx, dy = columns - x[:, None, None], rows - y[:, None, None]
     xx, yy, xy = (one[:, None, None] for one in (xx, yy, xy))
     return dx, dy, np.exp(-0.5 * (yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / (xx * yy - xy**2))

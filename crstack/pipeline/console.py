@@ -38,6 +38,7 @@ class _Screen(logging.StreamHandler):
     """
 
     def format(self, record):
+        """Text of a message: a title has a line beside it, and a warning begins with its kind."""
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         text = record.getMessage()
         if getattr(record, "section", False):

@@ -141,6 +141,7 @@ class _Chip:
 
     @property
     def name(self):
+        """Name of the chip."""
         return self.chip.name
 
 

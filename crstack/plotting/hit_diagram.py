@@ -76,6 +76,7 @@ class HitDiagram:
         return figure
 
     def show(self, pixels, title):
+        """Draw the pixels of one hit in place of those of the last one."""
         pixels = pixels[np.argsort(-pixels["excess"])]
         for code, line in self._symbols.items():
             wanted = pixels["code"] == code

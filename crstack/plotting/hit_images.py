@@ -114,6 +114,7 @@ class HitImages:
         axes.locator_params(nbins=TICKS, integer=True)
 
     def show(self, feature, pixels, title):
+        """Draw the images around one hit in place of those of the last one."""
         rows, columns = self._window(feature)
         cut = [image[rows, columns] for _, image in self.view.others[1:]]
         codes = self.view.codes[rows, columns]

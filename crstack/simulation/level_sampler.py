@@ -126,6 +126,7 @@ class LevelSampler(Sampler):
         return (level / (2 * LEVELS_PER_SIGMA) + self._floor) ** 2 - self._floor**2
 
     def _xy_of(self, photons, normal):
+        """Coordinates in the diagram of simulated pixels, from their photons and normal deviates."""
         cube = photons.astype(np.float32)
         cube += normal * np.float32(self.noise.readnoise_electrons)
         cube /= np.float32(self.noise.electrons_per_unit)

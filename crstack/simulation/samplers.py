@@ -235,6 +235,7 @@ class PixelSampler(Sampler):
         return (min2d, difference) if self._scale is None else self._scale.typical(min2d, difference)
 
     def _draw_band(self, rows, rng):
+        """Coordinates in the diagram of simulated pixels in some rows."""
         cube = np.stack(
             [
                 noise.cutout(rows).sample(image[rows], rng)

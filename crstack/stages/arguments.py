@@ -229,6 +229,7 @@ def allow_work(workspace: Workspace, n: int, method: Method | None = None, detec
 
 
 def _allow(workspace, what, bytes_per_pixel):
+    """Raise `InputError` if work needs more memory than the limit, or an amount that is not known."""
     if bytes_per_pixel is None:
         workspace.refuse(what)
     elif bytes_per_pixel:

@@ -225,6 +225,7 @@ def _throughputs(decision: Decision, prepared: PreparedStack) -> tuple[float, ..
 def _history(
     decision: Decision, prepared: PreparedStack, detected: Detections | None, rules: MaskRules
 ) -> tuple[str, ...]:
+    """Lines on how the masks were made, for their file."""
     aux, aux_noise = (None, "exposure") if detected is None else (detected.aux, detected.aux_noise)
     return (
         f"crstack {crstack_version()}",

@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 
 from crstack import MaskSet
 from crstack.combine import Combiner, PixelFlag
-from crstack.combine.clean_values import CleanValues, _ratio, variance_for_median
+from crstack.combine.clean_values import CleanValues, ratio, variance_for_median
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.posterior_mean import posterior_mean, uncertain
 from crstack.combine.smooth_signal import NOISE_WEIGHT, WINDOWS, smoothed_signal
@@ -216,7 +216,7 @@ class TestOfUnequalValues:
         np.testing.assert_allclose(found, expected)
 
     def test_ratio(self):
-        np.testing.assert_allclose(_ratio(np.array([6.0, 5.0]), np.array([2.0, 0.0])), [3, 1])
+        np.testing.assert_allclose(ratio(np.array([6.0, 5.0]), np.array([2.0, 0.0])), [3, 1])
 
     def test_bad_values_do_not_count_in_the_variance_of_a_median(self):
         class Unequal:

@@ -14,9 +14,9 @@ from crstack import CRStack, JointPosterior
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.equalize import Equalization, ResponseSettings, measure
+from crstack.equalize.settings import known_steps, open_settings
 from crstack.exposures import load_exposures
 from crstack.joint import Counts
-from crstack.joint.measure import known_steps, open_settings
 from crstack.joint.scatter import scatter_of
 from crstack.utils.pixels import informative_box
 

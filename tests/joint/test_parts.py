@@ -54,9 +54,6 @@ def test_excess_variance_by_hand():
     assert excess.of(1000.0, 400.0) == pytest.approx(20**2 + 0.01 * 400 + 3)
     # a negative signal has no response
     assert excess.of(-1000.0, 0.0) == 3
-    assert excess.of_scene
-    assert ExcessVariance(shift=0.1).of_scene
-    assert not ExcessVariance(constant=3.0).of_scene
     assert str(excess) == "2 % of the signal, shift of 0.1 pixel, 1.7 electron"
     assert str(ExcessVariance()) == "none"
 
@@ -589,7 +586,7 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
 
     monkeypatch.setattr(measure, "measure_differences", measured)
     counts = Counts(data, np.float32(9), scales=(1.0, 2.0, 5.0), shifts=(6.0, 0.0, 0.0))
-    found, differences = measure.expecting(counts, {"level"}, comparable=False)
+    found, differences = measure.with_measured_differences(counts, {"level"}, comparable=False)
     assert asked["comparable"] is False
     np.testing.assert_array_equal(asked["levels"], [data[1] / 2, data[2] / 5, data[0] - 6])
     assert asked["names"] == {"level"}
@@ -602,13 +599,13 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
     np.testing.assert_array_equal(found.data, data)
     # without scales and shifts of their own, and without noise
     monkeypatch.setattr(measure, "measure_differences", lambda *_, **__: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0]))
-    found, _ = measure.expecting(Counts(data[:2], np.float32(9)), {"level"})
+    found, _ = measure.with_measured_differences(Counts(data[:2], np.float32(9)), {"level"})
     assert (found.scales, found.shifts, found.variance) == ((1, 2), (0, 7), 9)
     # nothing differs
     equal = Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0], False)
     monkeypatch.setattr(measure, "measure_differences", lambda *_, **__: equal)
     counts = Counts(data[:2], np.float32(9))
-    assert measure.expecting(counts, {"level"})[0] is counts
+    assert measure.with_measured_differences(counts, {"level"})[0] is counts
 
 
 @pytest.mark.parametrize("places", [[], [0], [59], [3, 17, 18, 40, 59]])
@@ -705,12 +702,8 @@ def test_the_density_of_a_hit_value_is_that_of_its_excess_over_the_expected_coun
     population = SimpleNamespace(density=Density(), log_odds=lambda classes, sigma: 0 * sigma)
 
     def of(value, shift):
-        some = SimpleNamespace(
-            scales=np.array([[0.8]]),
-            shifts=np.array([[shift]]),
-            variance=np.array([[25.0]]),
-            poisson=np.array([[0.0]]),
-        )
+        value_of = {"scales": 0.8, "shifts": shift, "variance": 25.0, "poisson": 0.0}
+        some = Candidates((), np.array([[value]]), **{name: np.array([[one]]) for name, one in value_of.items()})
         return hit_everywhere._log_hit(some, 0, np.array([value]), np.array([[100.0]]), np.array([0]), population)
 
     np.testing.assert_allclose(of(190.0, 30.0), of(160.0, 0.0))

@@ -189,4 +189,3 @@ def test_excess_of_photons():
     excess = ExcessVariance(photons=0.3)
     assert excess.of(np.float32([-5, 0, 100]), 0.0) == pytest.approx([0, 0, 30])
     assert str(excess) == "1.3 times the variance of the photons"
-    assert not excess.of_scene

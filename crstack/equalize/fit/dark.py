@@ -157,6 +157,7 @@ def _gains(excess, charges, factors, sigma, same=None):
 
 
 def _weighted_median(values, weights):
+    """The value at which half of the sum of the weights is reached."""
     order = np.argsort(values)
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, total[-1] / 2)])

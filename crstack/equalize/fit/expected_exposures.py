@@ -91,7 +91,6 @@ class ExpectedExposures:
     ):
         # the latest common image, and what it depends on
         self._latest = None
-        self.own_noises = noises if of_part is None else of_part.own_noises
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
         self.names, self.ladder = names, ladder_of(names)
         n = len(levels)
@@ -104,9 +103,12 @@ class ExpectedExposures:
         self.known_steps, self.steps, self.start = steps, steps or ((0, 0),) * n, start
         if start is not None:
             self.factors = start
+        # object_alone: the throughput along rows and columns is that of the object, and lines across it do not change
+        self.own_noises, self.object_alone = noises, object_alone
+        # axis of the lines of the sky, if terms along it describe their changes, so that kernels change the rest only
+        self.sky_along = None
         if of_part is not None:
-            self.factors, self.kernels, self.terms = of_part.factors, of_part.kernels, of_part.terms
-            self.covariance, self.steps, self.start = of_part.covariance, of_part.steps, of_part.start
+            self._take_fit_of(of_part)
         self.above_local = above_local
         self.backgrounds = self.first_levels(levels)
         if above_local:
@@ -116,19 +118,25 @@ class ExpectedExposures:
         self.gains = self.added = self.brightness = None
         # effective number of values of each term along rows and columns
         self.freedom = {}
-        # whether the throughput along rows and columns is that of the object, and lines across it do not change
-        self.object_alone = object_alone if of_part is None else of_part.object_alone
-        # axis of the lines of the sky, if terms along it describe their changes, so that kernels change the rest only
-        self.sky_along = None if of_part is None else of_part.sky_along
         self.kinds, self.grids = [""] * n, None
         if of_part is None and steps is None and "offsets" in names:
-            planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]
-            seen = self._above_local() if above_local else levels
-            self.steps = confirmed_steps(whole_steps(seen), planes, variance_of)
+            self.steps = self._measured_steps(levels)
         self.hot = None
         if any(map(any, self.steps)):
             self.leave_out_hot()
             self.start_moved()
+
+    def _take_fit_of(self, part):
+        """Use the throughputs, kernels and steps of the fit to a part of the image, and its settings."""
+        self.factors, self.kernels, self.terms = part.factors, part.kernels, part.terms
+        self.covariance, self.steps, self.start = part.covariance, part.steps, part.start
+        self.own_noises, self.object_alone, self.sky_along = part.own_noises, part.object_alone, part.sky_along
+
+    def _measured_steps(self, levels):
+        """Shifts (dx, dy) of exposures (N, ny, nx) in whole pixels."""
+        planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]
+        seen = self._above_local() if self.above_local else levels
+        return confirmed_steps(whole_steps(seen), planes, self.variance_of)
 
     def _above_local(self):
         """Exposures (N, ny, nx) minus the levels around the pixels."""
@@ -255,6 +263,7 @@ class ExpectedExposures:
         return images[contrast, mean]
 
     def _new_common(self, contrast, mean):
+        """The common image: see `common`."""
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
         self._fill_bad_of_common(cube)

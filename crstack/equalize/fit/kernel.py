@@ -340,7 +340,8 @@ class _Normal:
         some, none = self._rows(basis, drifting), self._rows(basis[:0])
         for matrices, vectors in zip(self.matrices, self.vectors, strict=True):
             for one, other in ((0, 1), (1, 0)):
-                total += _gain(matrices, vectors, one, other, *some) - _gain(matrices, vectors, one, other, *none)
+                halves = matrices, vectors, one, other
+                total += _decrease_of_chi2(*halves, *some) - _decrease_of_chi2(*halves, *none)
         return total
 
     def solution(self, i, basis, drifting=False):
@@ -369,7 +370,8 @@ class _Normal:
         return missing[:, :, None] * missing[:, None, :]
 
 
-def _gain(matrices, vectors, one, other, rows, prior):
+def _decrease_of_chi2(matrices, vectors, one, other, rows, prior):
+    """Decrease of chi squared in the half ``other`` of the image by the fit to the half ``one``."""
     found = np.linalg.solve(rows @ matrices[one] @ rows.T + prior, rows @ vectors[one])
     found = found @ rows
     return 2 * found @ vectors[other] - found @ matrices[other] @ found

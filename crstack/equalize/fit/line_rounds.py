@@ -240,6 +240,7 @@ def _differences(model, common):
 
 
 def _misfit_of(model, left, variance):
+    """Sum of the squared residuals over their variance; that of large ones grows as their logarithm."""
     squares = left**2 / variance
     # logarithmic beyond the limit. With plain squares, hits would dominate the sum. A constant would ignore parts of
     # the image that the model does not describe at all
@@ -293,6 +294,7 @@ def _restore(model, terms):
 
 
 def _add_line(model, line, left, signal, variance):
+    """Fit a term along rows or columns to what is left, and add it to the model."""
     regressor = _regressor(model, line, signal)
     share, freedom = fit_lines(*line.arrays(left, regressor, variance))
     # a term that is fitted again has the same values

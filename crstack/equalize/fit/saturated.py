@@ -18,6 +18,8 @@ REACH = 40
 IN_RING, SIGNIFICANT = 12, 4.0
 #: least excess of the light beside the star over the light far from it, in standard deviations of a value
 BRIGHT = 10.0
+#: largest distance (pixels) of the light beside the star, and least distance of the light far from it, in `REACH`
+BESIDE, FAR = 2, 0.8
 #: standard error of a median over that of a mean
 OF_MEDIAN = 1.25
 
@@ -50,24 +52,14 @@ def with_saturated_stars(found, levels, bad, variance_of):
     """
     if bad is None or not found or found.common is None:
         return found
-    nowhere = np.logical_and.reduce([np.asarray(one) for one in bad[:, :]])
-    labels, number = ndimage.label(nowhere, np.ones((3, 3)))
-    if not number:
-        return found
-    sizes = np.bincount(labels.ravel())[1:]
-    stars = [
-        (k + 1, box)
-        for k, box in enumerate(ndimage.find_objects(labels))
-        if sizes[k] >= FEWEST and max(one.stop - one.start for one in box) <= LARGEST_SIDE
-    ]
+    labels, boxes = _groups_without_values(bad)
     shape, added, noises = labels.shape, list(found.added), list(found.noises)
-    for k, box in stars:
+    for k, box in boxes:
         wide = tuple(slice(max(one.start - REACH, 0), one.stop + REACH) for one in box)
         distance = _distances(labels[wide], k)
         common = np.asarray(found.common[wide])
-        far, near = distance > 0.8 * REACH, (distance > 0) & (distance <= 2)
         sigma = np.sqrt(variance_of(common, wide))
-        if not far.any() or np.median(common[near]) - np.median(common[far]) < BRIGHT * np.median(sigma[far]):
+        if not _is_star(common, sigma, distance):
             continue
         valid = ~np.asarray(bad[:, *wide]).any(axis=0)
         for i in range(len(added)):
@@ -79,10 +71,27 @@ def with_saturated_stars(found, levels, bad, variance_of):
             added[i], noises[i] = _image(added[i], shape, found.added[i]), _image(noises[i], shape, found.noises[i])
             added[i][wide] += more
             noises[i][wide] += variance
-    return replace(found, added=tuple(added), noises=tuple(noises))
+    return replace(found, added=tuple(added), noises=tuple(noises)) if boxes else found
+
+
+def _groups_without_values(bad):
+    """Numbers (ny, nx) of the connected pixels without a valid value; number and box of those that may be stars."""
+    labels, _ = ndimage.label(np.logical_and.reduce([np.asarray(one) for one in bad[:, :]]), np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel())
+    boxes = enumerate(ndimage.find_objects(labels), start=1)
+    return labels, [
+        (k, box) for k, box in boxes if sizes[k] >= FEWEST and max(one.stop - one.start for one in box) <= LARGEST_SIDE
+    ]
+
+
+def _is_star(common, sigma, distance):
+    """Whether an image is brighter beside a group of pixels than far from it."""
+    far, near = distance > FAR * REACH, (distance > 0) & (distance <= BESIDE)
+    return far.any() and np.median(common[near]) - np.median(common[far]) >= BRIGHT * np.median(sigma[far])
 
 
 def _part(value, box):
+    """A number, or the part of an image in a box."""
     return value if np.ndim(value) == 0 else value[box]
 
 

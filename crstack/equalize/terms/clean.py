@@ -159,6 +159,7 @@ def neighbour_mean(image, ok=None):
 
 
 def _neighbour_mean(image, ok):
+    """Mean of the eight neighbours of each pixel that are ``ok``; 0 where none is."""
     kept = image if ok is None else np.where(ok, image, np.float32(0))
     total = 9 * ndimage.uniform_filter(kept, 3, mode="constant") - kept
     if ok is None:

@@ -293,6 +293,7 @@ def _block_numbers(places):
 
 
 def _over_median(sums):
+    """Sums of the exposures over their median; `InputError` if one is not positive."""
     if not (sums > 0).all():
         raise InputError(f"flux_regions must hold signal in every exposure; got none in {np.count_nonzero(sums <= 0)}")
     return sums / np.median(sums)

@@ -190,6 +190,7 @@ def _throughputs(exposures, added, factors, sigma):
 
 
 def _warn_of_levels(sample, ratios, settings, measured, exposures, off):
+    """Warn if the levels of the sky still differ after what is given, and are not measured."""
     given = _is_given(settings.backgrounds)
     if "backgrounds" in measured and not given:
         return
@@ -235,6 +236,7 @@ def _how(settings, name, off):
 
 
 def _warn_of_throughputs(ratios, settings, measured, known, off):
+    """Warn if bright pixels still differ by factors that are neither given nor measured."""
     given = [name for name in ("flux_factors", "response") if _is_given(getattr(settings, name))]
     if ratios is None or ("flux_factors" in measured and not given):
         return
@@ -258,6 +260,7 @@ def _warn_of_throughputs(ratios, settings, measured, known, off):
 
 
 def _warn_of_offsets(exposures, settings, off):
+    """Warn if the images agree clearly better after other offsets than the given ones."""
     # the exposure of the middle offset
     offsets = np.asarray(settings.offsets, float)
     middle = int(np.argmin(np.hypot(*(offsets - median_of_values(offsets, axis=0)).T)))
@@ -282,6 +285,7 @@ def _warn_of_offsets(exposures, settings, off):
 
 
 def _warn_of_seeing(exposures, settings, off):
+    """Warn if the widths of stars contradict the given seeing."""
     seeing = settings.seeing
     widths = [_width_of_stars(exposures, i) for i in range(len(exposures))]
     if any(one is None for one in widths):

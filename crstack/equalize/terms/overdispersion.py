@@ -114,7 +114,7 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
         if not signal.sum() > 0:
             raise InputError("exposures must hold signal to fit nbinom_shape; got none")
         inverse = excess.sum() / signal.sum()
-    return NbinomShape(float(inverse), _jackknife(excess, signal), int(np.count_nonzero(ok)))
+    return NbinomShape(float(inverse), _jackknife_error(excess, signal), int(np.count_nonzero(ok)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +131,12 @@ class _Pixels:
     per_signal: np.ndarray | float
 
     def noise(self, signal):
+        """Variance by photons and read noise at a signal."""
         return signal * self.per_signal + self.readnoise2
 
 
 def _electrons(exposures):
+    """The `_Pixels` of exposures."""
     n = len(exposures)
     gain = np.asarray(exposures.noise.electrons_per_unit, dtype=np.float32)
     electrons = [plane * gain for plane in exposures.data]
@@ -147,7 +149,8 @@ def _electrons(exposures):
     return _Pixels(variance, span, np.median(electrons, axis=0), readnoise2, per_signal)
 
 
-def _model(pixels, signal, inverse):
+def _variance_with_excess(pixels, signal, inverse):
+    """Variance at a signal, with the overdispersion ``inverse`` = 1 / kappa."""
     return pixels.noise(signal) + inverse * signal**2
 
 
@@ -168,25 +171,27 @@ def _unhit(pixels, usable, inverse):
     signal = np.maximum(neighbour_mean(pixels.signal, usable), 0)
     # on a steep slope the pixel itself may be far brighter than its neighbours
     signal = np.maximum(signal, np.maximum(pixels.signal, 0))
-    hit = usable & (pixels.span > CLIP_SIGMA * np.sqrt(_model(pixels, signal, inverse)))
+    hit = usable & (pixels.span > CLIP_SIGMA * np.sqrt(_variance_with_excess(pixels, signal, inverse)))
     return usable & ~dilate(hit, 1)
 
 
 def _sums(pixels, ok, inverse, kept_variance):
     """Weighted sums of excess variance and of squared signal, in blocks of the image."""
     nearby = np.maximum(neighbour_mean(pixels.signal, ok), 0)
-    weights = np.where(ok, nearby**2 / _model(pixels, nearby, inverse) ** 2, 0)
+    weights = np.where(ok, nearby**2 / _variance_with_excess(pixels, nearby, inverse) ** 2, 0)
     excess = weights * (pixels.variance / kept_variance - pixels.noise(pixels.signal))
-    return _blocks(excess), _blocks(weights * pixels.signal**2)
+    return _sums_in_blocks(excess), _sums_in_blocks(weights * pixels.signal**2)
 
 
-def _blocks(image):
+def _sums_in_blocks(image):
+    """Sums of an image in `BLOCKS` x `BLOCKS` parts, as one row."""
     rows, columns = (np.unique(np.linspace(0, size, BLOCKS + 1)[:-1].astype(int)) for size in image.shape)
     sums = np.add.reduceat(np.add.reduceat(image.astype(np.float64), rows, axis=0), columns, axis=1)
     return sums.ravel()
 
 
-def _jackknife(excess, signal):
+def _jackknife_error(excess, signal):
+    """Standard error of the ratio of two sums, from the ratios without one block each."""
     filled = signal > 0
     n = np.count_nonzero(filled)
     ratios = (excess.sum() - excess[filled]) / (signal.sum() - signal[filled])

@@ -236,6 +236,7 @@ def _among(exposures, i, apart):
 
 
 def _report_apart(exposures):
+    """Warn of exposures that are shifted by more than is measured."""
     found = ", ".join(f"{name} by ({dx:+d}, {dy:+d})" for name, dx, dy in exposures.displaced)
     warn_user(
         f"the exposures are shifted against {exposures.names[0]}: {found} pixels, which is more than the {ALIGNED} "
@@ -257,6 +258,7 @@ def _agreement_moved(image, other, shift):
 
 
 def _without_light(exposures, factors):
+    """Which exposures have no structure that stands out of the noise: see `unlit`."""
     noise = exposures.noise.readnoise_in_unit
     first, bad = exposures.data[0, ::7, ::7], exposures.bad_of(0)
     valid = first if bad is None else first[~bad[::7, ::7]]
@@ -288,6 +290,7 @@ def _lacking_words(exposures, one):
 
 
 def _faint_words(exposures, i, light):
+    """Words on an exposure of the same field with much more or less light than the others."""
     whose = "the other exposure" if len(exposures) == 2 else "the other exposures"
     words = (
         f"{exposures.names[i]} shows the structures of {whose} with {light:#.2g} of their light: it is of the same "
@@ -302,6 +305,7 @@ def _faint_words(exposures, i, light):
 
 
 def _report_shift(exposures, i, other, shift):
+    """Report the shift of one exposure: a warning if it is too large to be measured."""
     words = f"{exposures.names[i]} is shifted by ({shift[0]:+d}, {shift[1]:+d}) pixels against {exposures.names[other]}"
     if max(map(abs, shift)) > ALIGNED:
         warn_user(f"{words}, which is more than the {ALIGNED} that are measured: align the exposures first")

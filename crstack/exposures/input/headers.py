@@ -114,6 +114,7 @@ def _readable(card):
 
 
 def _keyword_of(card):
+    """Keyword of a card, also of one that astropy cannot read."""
     try:
         return card.keyword
     except _UNWRITABLE:

@@ -95,6 +95,7 @@ class Instrument:
         return replace(self, **own) if own else self
 
     def _note(self, words):
+        """Keep and log a line on a value that was read from a header; each line once."""
         if words not in self.notes:
             self.notes.append(words)
             log.info("%s", words)

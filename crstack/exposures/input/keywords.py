@@ -196,6 +196,7 @@ def _possible_units(unit):
 
 
 def _value_of(header, keyword, what, name):
+    """Value of a keyword of a header; `InputError` with similar keywords if it is absent."""
     if keyword.name not in header:
         near = likely_keywords(header, what)
         shown = ", ".join(f"{one} = {header[one]}" for one in near[:MOST_SHOWN])

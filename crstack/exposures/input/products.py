@@ -92,6 +92,7 @@ def warn_of_products(paths):
 
 
 def _in_words(found):
+    """The files found, by kind, as words."""
     parts = []
     for kind in dict.fromkeys(kind for _, kind in found):
         names = [str(path) for path, one in found if one == kind]

@@ -237,6 +237,7 @@ def warn_of_cards(name, changes):
 
 
 def _from_file(path, reading):
+    """The exposure in a FITS file."""
     path = os.path.expanduser(path)
     with opened_fits(path) as hdus:
         hdu = image_extension(hdus, path, reading.ext, name="ext")
@@ -298,6 +299,7 @@ def _twins(hdus, ext):
 
 
 def _uncertainty_of_file(hdus, path, reading, shape):
+    """The uncertainty that a file holds; None if there is none, or none is to be read."""
     ext = reading.err_ext
     if ext is None:
         if "UNCERT" not in hdus or reading.ext == "UNCERT":
@@ -391,6 +393,7 @@ def _plane(array, name):
 
 
 def _from_nddata(ndd, name, reading):
+    """The exposure in a CCDData or NDData."""
     if ndd.unit is None and reading.unit is None:
         raise InputError("exposure must have a unit, or unit must be given; got neither")
     unit = check_unit(f"unit of {name}", ndd.unit if ndd.unit is not None else reading.unit)

@@ -1,0 +1,133 @@
+"""The posterior mean of pixels with uncertain values, and the bias of the mean of clean values by their selection."""
+
+import numpy as np
+
+from crstack.combine.clean_values import ratio
+from crstack.combine.posterior_mean import SURE, posterior_mean, uncertain
+from crstack.masks.codes import ADDED
+from crstack.utils.cached import cached_property
+from crstack.utils.pixels import at_pixels
+
+__all__ = ["PosteriorMeans"]
+
+
+class PosteriorMeans:
+    """Posterior means of pixels some of whose values may be hit, for masks with probabilities.
+
+    Parameters
+    ----------
+    values : CleanValues
+        The values of a stack, with its masks.
+    """
+
+    def __init__(self, values):
+        self.clean, self.exposures, self.masks = values, values.exposures, values.masks
+
+    @cached_property
+    def means(self):
+        """Pixels with uncertain values; their posterior mean, its variance and the count."""
+        shift, where = self.masks.signal_shift, self._uncertain_pixels()
+        variance = np.array([self.clean.variance_of(i)[where] for i in range(len(self.exposures))])
+        chances = np.array([self._chance_of(i, where) for i in range(len(self.exposures))])
+        values = self.exposures.data[:, where].astype(np.float64)
+        if self.exposures.levels:
+            # the signal shift of the masks belongs to the exposures without changes
+            values += [at_pixels(one, where) for one in self.exposures.levels]
+        weights = None if self.clean.weights is None else np.broadcast_to(self.clean.weights[:, None], values.shape)
+        of_signal, scales = (None, None) if shift is None else (self._of_signal(where), self._scales_at(where))
+        value, error, count = posterior_mean(values, chances, variance, weights, scales=scales, of_signal=of_signal)
+        if of_signal is not None and (scales is not None or not self.exposures.share_noise):
+            error = _error_of_signal(values, chances, variance, scales, of_signal, error)
+        some = count > 0
+        where = tuple(index[some] for index in np.nonzero(where))
+        return where, value[some] + self._signal_shift(where), error[some], count[some]
+
+    def _uncertain_pixels(self):
+        """Pixels with a value that is neither certainly clean nor certainly hit, or with a signal shift: bool (ny, nx).
+
+        Elsewhere the posterior mean is the mean of the clean values.
+        """
+        shift = self.masks.signal_shift
+        where = np.zeros(self.exposures.shape, dtype=bool) if shift is None else shift != 0
+        for i in range(len(self.exposures)):
+            excluded = self.clean.excluded(i)
+            likely = np.nonzero(excluded | _not_zero(self.masks.probability[i]))
+            chance = self._chance_of(i, likely)
+            where[likely] |= uncertain(chance) | ((chance > 0.5) != excluded[likely])
+        return where & ~self.clean.all_hit
+
+    def _of_signal(self, where):
+        """Pixels (M,) of some whose mean is that of the posterior signal, because a value may be hit."""
+        if self.clean.weights is not None:
+            return None
+        likely, added = np.zeros((2, np.count_nonzero(where)), bool)
+        for i, plane in enumerate(self.masks.probability):
+            bad = self.exposures.bad_of(i)
+            likely |= (plane[where] >= SURE) & (True if bad is None else ~bad[where])
+            added |= np.isin(self.masks.codes[f"CRMASK{i + 1}"][where], ADDED)
+        # the shift of pixels that were masked after the decision is that of the mean of the values that are left
+        return likely & ~added & (self.masks.signal_shift[where] != 0)
+
+    def _scales_at(self, where):
+        """Throughputs (N, M) of the exposures over the mean of the valid ones, in some pixels; None if equal."""
+        if not self.masks.throughputs:
+            return None
+        bad = [self.exposures.bad_of(i) for i in range(len(self.exposures))]
+        valid = np.array([np.ones(np.count_nonzero(where), np.bool_) if one is None else ~one[where] for one in bad])
+        throughputs = np.array(self.masks.throughputs)[:, None]
+        return throughputs / ratio((throughputs * valid).sum(axis=0), valid.sum(axis=0))
+
+    def _signal_shift(self, where):
+        """Signal shift of the masks at some pixels, in the unit of the exposures."""
+        if self.masks.signal_shift is None:
+            return 0.0
+        return self.masks.signal_shift[where] / at_pixels(self.exposures.noise.electrons_per_unit, where)
+
+    def _chance_of(self, i, where):
+        """Probability of some pixels (M,) that exposure ``i`` is hit; 1 where it is bad, too low, forced or dilated."""
+        chance = self.masks.probability[i][where].astype(np.float32)
+        chance[np.isin(self.masks.codes[f"CRMASK{i + 1}"][where], ADDED)] = 1
+        bad = self.exposures.bad_of(i)
+        if bad is not None:
+            chance[bad[where]] = 1
+        return chance
+
+    @cached_property
+    def _moved_to_posterior(self):
+        """Pixels whose masked values are left out and which have a posterior mean: their places, and which they are."""
+        where = self.means[0]
+        count = self.clean.n_clean[where]
+        masked = (count > 0) & (count < len(self.exposures))
+        return tuple(index[masked] for index in where), masked
+
+    @cached_property
+    def lowered(self):
+        """Bias of the mean of the clean values by the selection of the masked ones, float32 (ny, nx)."""
+        where, masked = self._moved_to_posterior
+        lowered = np.zeros(self.exposures.shape, dtype=np.float32)
+        lowered[where] = self.means[1][masked] - self.clean.mean[where]
+        return lowered
+
+    @property
+    def variance_of_moved(self):
+        """Pixels in which `lowered` is added to the mean of the clean values, and the variances of the sums."""
+        where, masked = self._moved_to_posterior
+        return where, self.means[2][masked]
+
+
+def _error_of_signal(values, chances, variance, scales, of_signal, error):
+    """Variances (M,) of means: of the posterior signal where ``of_signal`` is True, and ``error`` elsewhere.
+
+    The estimates of different sets of clean values scatter. Those of the signal have the inverse variances as weights.
+    Where throughputs differ, the values also differ by them (stars) or by levels (sky): the smaller scatter counts.
+    """
+    scales = np.ones_like(values) if scales is None else scales
+    found = posterior_mean(
+        values / scales, chances, variance, scales**2 / variance, scales=scales, of_signal=of_signal
+    )[1]
+    return np.where(of_signal, found if (scales == 1).all() else np.minimum(found, error), error)
+
+
+def _not_zero(probability):
+    """True where a probability is not 0. In half precision, its bits are compared much faster than its values."""
+    return (probability.view(np.uint16) if probability.dtype == np.float16 else probability) != 0
