@@ -65,6 +65,7 @@ def names_of_groups(groups: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], 
 
 
 def _warn_of_numbers(members, names):
+    """Warn of names that need numbers, because other values would give the same name."""
     shown = ", ".join(f"{' and '.join(map(repr, one))} is {names[one]}" for one in members[:MOST_SHOWN])
     more = f", and {len(members) - MOST_SHOWN} more" if len(members) > MOST_SHOWN else ""
     warn_user(

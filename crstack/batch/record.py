@@ -99,6 +99,7 @@ class Record:
 
 
 def _changed(stamps, directory, kind):
+    """Words for the first file of a kind that is missing or has changed; None if there is none."""
     for name, earlier in stamps.items():
         path = Path(directory) / name
         if not path.is_file():

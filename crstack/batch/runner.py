@@ -119,26 +119,42 @@ def run(
 
         check_space_of_jobs(jobs, output)
     output.mkdir(parents=True, exist_ok=True)
-    rows = {}
-
-    def report(row):
-        rows[row["name"]] = row
-        table = results_table(rows[stack.name] for stack in stacks if stack.name in rows)
-        write_results(table, output / RESULTS)
-        if progress is not None:
-            progress(row, len(rows), len(stacks))
-        return table
-
-    table = None
-    for stack in stacks:
-        if reasons[stack.name] is None:
-            earlier = Record.read(output / stack.name).row
-            table = report({**earlier, "state": "skipped", "message": "complete and up to date"})
-    show = under_way and (lambda some: under_way([job.stack.name for job in some], len(rows), len(stacks)))
+    results = _Results([stack.name for stack in stacks], output / RESULTS, progress)
+    for name in results.names:
+        if reasons[name] is None:
+            earlier = Record.read(output / name).row
+            results.add({**earlier, "state": "skipped", "message": "complete and up to date"})
+    show = under_way and (lambda some: under_way([job.stack.name for job in some], len(results.rows), len(stacks)))
     if executor is None:
         running = in_processes(compute, jobs, n_workers, show)
     else:
         running = on_executor(executor, compute, jobs, under_way=show)
     for job, future in running:
-        table = report(outcome(job, future))
-    return table
+        results.add(outcome(job, future))
+    return results.table
+
+
+class _Results:
+    """Table of results, which is written whenever a row is added.
+
+    Parameters
+    ----------
+    names : list of str
+        Names of all stacks, in the order of the rows.
+    path : path-like
+        File of the table.
+    progress : callable or None
+        See `run`.
+    """
+
+    def __init__(self, names, path, progress):
+        self.names, self._path, self._progress = names, path, progress
+        self.rows, self.table = {}, None
+
+    def add(self, row):
+        """Add the row of a stack that is finished, and write the table."""
+        self.rows[row["name"]] = row
+        self.table = results_table(self.rows[name] for name in self.names if name in self.rows)
+        write_results(self.table, self._path)
+        if self._progress is not None:
+            self._progress(row, len(self.rows), len(self.names))

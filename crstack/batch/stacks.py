@@ -122,6 +122,7 @@ def _located(stacks, directory):
 
 
 def _paths(images, directory):
+    """Paths of images that are searched in a directory first."""
     found = []
     for image in images:
         path = Path(image).expanduser()
@@ -319,6 +320,7 @@ def _selected(summary, only, directory):
 
 
 def _few(names, most=5):
+    """The first names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -132,6 +132,7 @@ def _pool(n_workers):
 
 
 def _failed(error):
+    """A future that has failed with an error."""
     future = concurrent.futures.Future()
     future.set_exception(error)
     return future

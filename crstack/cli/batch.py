@@ -17,6 +17,8 @@ __all__ = ["batch"]
 IF_STOPPED = "has each stack that was complete: run the same command again for the others"
 #: end of a message about settings of a table or a directory, where no parameter file is given
 NO_SETTINGS = ": give a parameter file without images by --settings"
+#: note of a dry run without settings
+NOT_CHECKED = "The settings were not checked: --settings was not given. To run, it must have gain and read noise"
 DOCUMENTS = (".yaml", ".yml")
 TABLES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}
 
@@ -80,9 +82,7 @@ def batch(
     if dry_run:
         _show_plan(stacks, output_dir, redo)
         if without_settings:
-            log.note(
-                "The settings were not checked: --settings was not given. To run, it must have gain and read noise"
-            )
+            log.note(NOT_CHECKED)
         return
     check_output_directory(output_dir)
     console.begin_work(output_dir, if_stopped=IF_STOPPED)
@@ -133,6 +133,7 @@ def _stacks(source, settings, group_by, only):
 
 
 def _pairs(only):
+    """Values by keyword, from ``KEYWORD=VALUE``."""
     pairs = {}
     for one in only or ():
         keyword, sign, value = one.partition("=")
@@ -143,11 +144,13 @@ def _pairs(only):
 
 
 def _few(names, most=5):
+    """The names of the first files, without their directories."""
     shown = ", ".join(Path(name).name for name in names[:most])
     return shown if len(names) <= most else f"{shown}, ..."
 
 
 def _document(path):
+    """The mapping in a YAML file of one document."""
     from crstack.config.document import as_mapping, load_documents
 
     documents = load_documents(path)
@@ -157,6 +160,7 @@ def _document(path):
 
 
 def _table(path):
+    """The table of exposures in a file."""
     from astropy.table import Table
 
     if not path.is_file():
@@ -204,6 +208,7 @@ def _executor(scheduler):
 
 
 def _show_plan(stacks, output_dir, redo):
+    """List the stacks, and why each is run or skipped."""
     from crstack.batch.runner import plan
 
     reasons = plan(stacks, output_dir, redo=redo)
@@ -249,6 +254,7 @@ class _Progress:
 
 
 def _sum_up(results, output_dir):
+    """Count the stacks by their state; `WorkFailedError` if some failed."""
     counts = {state: int((results["state"] == state).sum()) for state in ("done", "skipped", "failed")}
     log.note(
         "%s; table: %s", ", ".join(f"{count} {state}" for state, count in counts.items()), output_dir / "results.ecsv"

@@ -83,6 +83,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
 
 
 def _check_directory(directory, overwrite):
+    """Raise `InputError` unless a directory may be written to: new, empty, or with ``overwrite`` any."""
     check_output_directory(directory)
     if directory.is_dir() and any(directory.iterdir()) and not overwrite:
         raise InputError(f"{directory} must be a new or empty directory, unless --overwrite is given")
@@ -153,6 +154,7 @@ def _compare_images(results, simulated):
 
 
 def _what_next(directory, method, n_coincident):
+    """Log the files to look at, and commands to try."""
     results = directory / "results"
     best = "meanjoint" if method.is_joint else "meancr2"
     what = "values, weighted by their probability to be clean" if method.is_joint else "clean values"

@@ -83,17 +83,20 @@ class Interrupts:
             self.report(unraisable)
 
     def _wait(self):
+        """Keep an interrupt, and give it again a little later."""
         self.pending = True
         if not self.closed:
             _thread.start_new_thread(self._again, ())
 
     def _again(self):
+        """Give the interrupt that waits again."""
         time.sleep(WAIT)
         with self.lock:
             if self.pending and not self.closed:
                 _thread.interrupt_main()
 
     def _is_importing(self, frame):
+        """Whether Python is importing a module at a frame."""
         while frame is not None and frame is not self.base:
             if frame.f_code.co_filename.startswith("<frozen importlib"):
                 return True

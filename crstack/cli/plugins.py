@@ -23,6 +23,7 @@ def show_plugins():
 
 
 def _show(name, kind):
+    """List the registered members of one kind, with their parameters."""
     summary = (kind.__doc__ or "").strip().splitlines()
     log.note("%s: %s.%s", name, kind.__module__, kind.__name__)
     if summary:

@@ -48,6 +48,7 @@ class SuggestingParser(argparse.ArgumentParser):
         return next((self.commands[one] for one in self._given if one in self.commands), self)
 
     def _suggestion(self, message):
+        """The similar command or option, as words; empty if there is none."""
         from crstack.utils.validation import did_you_mean
 
         choice, unknown = CHOICE.search(message), UNKNOWN.search(message)

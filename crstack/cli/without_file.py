@@ -108,11 +108,7 @@ def configuration_of_options(
         If an option is wrong or missing.
     """
     gain = _without_unit("gain", gain, u.electron / u.adu, "electron/adu")
-    # a shell has replaced the patterns
-    images = without_products(matching_images(images, "."))
-    missing = [name for name in images if not is_file(name)]
-    if missing:
-        raise InputError(f"images must be files that exist; got {missing[0]}")
+    images = _existing_images(images)
     exts = [_number_or_text(one) for one in ext] if ext else [only_image(images[0], what="images")]
     ext = exts if len(exts) > 1 else exts[0]
     info = _stated(images[0], ext)
@@ -121,15 +117,12 @@ def configuration_of_options(
         _without_unit(name, value, unit, str(unit)) for name, value in (("bias", bias), ("saturation", saturation))
     )
     if gain is None:
-        if unit not in (u.electron, u.electron / u.s):
-            raise InputError("gain must be given, such as --gain 1.2 (electron/adu) or --gain header:GAIN; got nothing")
-        gain = "1"
-    factor = _factor(gain, info.header, images[0])
+        gain = _gain_of_unit(unit)
     top = {
         "images": images,
         "extnum": ext,
         "gain": _number_or_text(gain),
-        "rnoise": _readnoise(readnoise, factor),
+        "rnoise": _readnoise(readnoise, _electrons_per_adu(gain, info.header, images[0])),
         # in a parameter file it is in ADU
         "bias": 0.0 if bias is None else _number_or_text(bias),
     }
@@ -139,6 +132,23 @@ def configuration_of_options(
     return Configuration.of(Path(NOWHERE), checked_values(top, requirements))
 
 
+def _existing_images(names):
+    """The files of names or patterns, without products of crstack."""
+    # a shell has replaced the patterns
+    images = without_products(matching_images(names, "."))
+    missing = [name for name in images if not is_file(name)]
+    if missing:
+        raise InputError(f"images must be files that exist; got {missing[0]}")
+    return images
+
+
+def _gain_of_unit(unit):
+    """The gain of exposures in electrons, as text; `InputError` for exposures in ADU, whose gain must be given."""
+    if unit not in (u.electron, u.electron / u.s):
+        raise InputError("gain must be given, such as --gain 1.2 (electron/adu) or --gain header:GAIN; got nothing")
+    return "1"
+
+
 def _stated(image, ext):
     """Information from the header of an extension; that of the first chip if there are several."""
     several = isinstance(ext, list) or str(ext).lower() == ALL
@@ -146,6 +156,7 @@ def _stated(image, ext):
 
 
 def _number_or_text(text):
+    """The number that a text is, or else the text."""
     try:
         value = float(text)
     except ValueError:
@@ -169,8 +180,8 @@ def _without_unit(name, text, unit, shown):
     raise InputError(f"{name} must be a {kind} in {shown}, such as '{number} {shown}'; got {text!r}")
 
 
-def _factor(gain, header, name):
-    """Electrons per ADU as a number: a keyword is read from the first image."""
+def _electrons_per_adu(gain, header, name):
+    """The gain as a number: a keyword is read from the first image."""
     keyword = as_keyword(gain)
     if keyword is not None:
         return quantity_of(header, keyword, "gain", u.electron / u.adu, str(name))[0].value

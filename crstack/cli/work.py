@@ -42,6 +42,7 @@ def execute(arguments):
 
 
 def _execute(arguments, console):
+    """Run the command of the arguments, and convert errors into exit codes."""
     try:
         with _terminated_as_interrupted():
             arguments.run(arguments, console)
@@ -89,6 +90,7 @@ def _of_what_is_left(console):
 
 
 def _report(error, code):
+    """Log an error as one line; return the code."""
     text = " ".join(str(error).split())
     log.error("%s", text if len(text) <= LONGEST else f"{text[:LONGEST]} ...")
     return code

@@ -152,6 +152,7 @@ class Configuration:
         return [(name, _in_words(self[name])) for name in wanted]
 
     def _matters(self, name):
+        """Whether a key has an effect on the results of these settings."""
         crmethod = self.crmethod
         if name in ONLY_WITH:
             other, value = ONLY_WITH[name]
@@ -190,6 +191,7 @@ class Configuration:
 
 
 def _in_words(value):
+    """A value as it is written in a parameter file."""
     if value is None or value == ():
         return "none"
     if isinstance(value, Mapping):

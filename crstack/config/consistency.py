@@ -32,6 +32,7 @@ def check_together(values):
 
 
 def _check_boundary(values):
+    """Raise `ConfigurationError` if keys of the boundary contradict each other."""
     kind, points = values["mm_boundary_fit"], values["mm_fixed_points_in_boundary"]
     if kind == "piecewise" and len(points) < 2:
         raise ConfigurationError(
@@ -62,6 +63,7 @@ def _check_votes(values):
 
 
 def _check_equalization(values, n_images):
+    """Raise `ConfigurationError` if keys of the differences contradict each other or the number of images."""
     factors, offsets = values["flux_factor"], values["mm_xy_offsets"]
     if isinstance(factors, tuple) and len(factors) != n_images:
         raise ConfigurationError(

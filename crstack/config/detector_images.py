@@ -149,6 +149,7 @@ def map_path(name, directory):
 
 
 def _read(key, name, directory):
+    """The image that a key names, float32."""
     path = map_path(name, directory)
     if path is None:
         raise InputError(f"{key} must be a number or a FITS file that exists; got {name}")
@@ -158,6 +159,7 @@ def _read(key, name, directory):
 
 
 def _check(key, name, image, shape, bounds):
+    """Raise `InputError` unless an image has the right shape and values within bounds."""
     check_image_shape(f"{key} of {name}", image.shape, shape)
     if not np.isfinite(image).all():
         wrong = np.argwhere(~np.isfinite(image))[0][::-1] + 1

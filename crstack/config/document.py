@@ -69,6 +69,7 @@ class _Builder:
         return self.documents
 
     def _open(self, event, is_mapping):
+        """Begin a list or a mapping."""
         self._check_tag(event)
         if len(self.stack) == MOST_LEVELS:
             raise ConfigurationError(
@@ -82,12 +83,14 @@ class _Builder:
         self.stack.append(_Open(event.anchor, is_mapping))
 
     def _close(self, event):
+        """End the innermost list or mapping, and add it to the one around it."""
         closed = self.stack.pop()
         if closed.anchor is not None:
             self.anchors[closed.anchor] = (closed.value, closed.n_values)
         self._add(closed.value, closed.n_values, event)
 
     def _alias(self, event):
+        """Value and number of values of an alias."""
         if event.anchor not in self.anchors:
             raise ConfigurationError(f"alias *{event.anchor} must follow its anchor; got none before {_line(event)}")
         found = self.anchors[event.anchor]
@@ -116,6 +119,7 @@ class _Builder:
 
     @staticmethod
     def _take_key(top, value, event):
+        """Take a value as the next key of a mapping."""
         if isinstance(value, dict | list):
             raise ConfigurationError(f"keys of the parameter file must be texts; got another in {_line(event)}")
         if value in top.value:
@@ -123,6 +127,7 @@ class _Builder:
         top.key, top.has_key = value, True
 
     def _scalar(self, event):
+        """The value of a scalar."""
         text = event.value
         if event.tag is None and event.implicit[0] and DECIMAL.fullmatch(text):
             value = int(text)  # the most frequent case in a long file
@@ -133,6 +138,7 @@ class _Builder:
         return value
 
     def _resolved(self, event, text):
+        """The value of a scalar, by the rules of YAML."""
         self._check_tag(event)
         if len(text) > MOST_CHARACTERS:
             raise ConfigurationError(
@@ -155,6 +161,7 @@ class _Builder:
 
     @staticmethod
     def _check_tag(event):
+        """Raise `ConfigurationError` for a tag of another type."""
         if event.tag not in (None, "!", *TAGS):
             shown = event.tag.replace(CORE, "!!")[:60]
             raise ConfigurationError(

@@ -73,6 +73,7 @@ def as_parameter_file(top, requirements):
 
 
 def _of_observation(top):
+    """The settings of a file in the layout of the early manual."""
     if "images" in top:
         raise ConfigurationError("images must not be given beside frames or mode of an observation result")
     if top.get("mode", MODE) != MODE:
@@ -90,6 +91,7 @@ def _of_observation(top):
 
 
 def _renamed(requirements, rnoise):
+    """Requirements by their new names, with a warning for each old one."""
     renamed = {}
     for key, value in requirements.items():
         if key in WITHOUT_EFFECT:

@@ -200,6 +200,7 @@ def _in_passes(values, prefix, detector, sizes, paired):
 
 
 def _boundary(values):
+    """The boundary model of the keys."""
     points = values["mm_fixed_points_in_boundary"]
     if values["mm_boundary_fit"] == "piecewise":
         return PiecewiseBoundary(points)
@@ -214,6 +215,7 @@ def _boundary(values):
 
 
 def _plugin_boundary(values, points):
+    """The boundary model of a plug-in, with its parameters."""
     kind = BOUNDARIES.get(values["mm_boundary_fit"])
     if points and "fixed_points" not in kind.parameters():
         raise ConfigurationError(f"mm_fixed_points_in_boundary must be empty for {kind.__name__}; got {points}")
@@ -222,6 +224,7 @@ def _plugin_boundary(values, points):
 
 
 def _diagram(values):
+    """Arguments of `DiagramSettings`, from the keys."""
     nbinom = values["mm_photon_distribution"] == "nbinom"
     return {
         "n_simulations": values["mm_nsimulations"],
@@ -237,6 +240,7 @@ def _diagram(values):
 
 
 def _rules(values):
+    """The rules of the masks, from the keys."""
     return MaskRules(
         dilation=values["dilation"],
         skip_regions=values["regions_to_be_skipped"],

@@ -260,6 +260,7 @@ def parameters(key, value):
 
 
 def _plain(value):
+    """A value with tuples for lists, and numbers for texts that are numbers."""
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     return tuple(_plain(one) for one in value) if isinstance(value, list) else as_number(value)
@@ -289,6 +290,7 @@ def number_or_auto(**bounds):
 
 
 def _listed(key, value, what):
+    """A list, or an empty one for nothing; `ConfigurationError` for anything else."""
     if _is_none(value):
         return []
     if not isinstance(value, list):

@@ -140,6 +140,7 @@ class Drawing:
         self._start.start()
 
     def _begin(self):
+        """Give the jobs to the helper, if there is one that runs."""
         helper = self.helper
         if helper is not None and helper.process is not None and _write_jobs(self._folder, self.jobs):
             helper.begin(self._folder)
@@ -206,6 +207,7 @@ def draw_all(jobs, helper=None, *, here=0, done=None):
 
 
 def _outcome(job):
+    """Whether a job drew something (None if it failed), why not, and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         try:
@@ -243,6 +245,7 @@ def _write_jobs(folder, jobs):
 
 
 def _read_jobs(folder):
+    """The jobs in a folder; their arrays are read where they are used."""
     text, sizes = pickle.loads((folder / "jobs").read_bytes())
     buffers, start = [], 0
     if sum(sizes):

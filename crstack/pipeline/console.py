@@ -78,6 +78,7 @@ class _LogFile(logging.FileHandler):
         self._lose(sys.exception())
 
     def _lose(self, error):
+        """Report once that the log file cannot be written."""
         if not self.lost:
             self.lost = True
             log.warning("log file %s cannot be written (%s); the run continues without it", self.baseFilename, error)
@@ -213,6 +214,7 @@ class Console:
                 raise InputError(f"log file must not be a product of the run; got {path}")
 
     def _check_existing(self, inputs, overwrite):
+        """Raise `InputError` if the log file is an input, or another file of the user."""
         path = self.log_file
         for what, given in inputs:
             if os.path.exists(given) and os.path.samefile(path, given):
@@ -347,6 +349,7 @@ def logging_to(level):
 
 
 def _show_warning(console, message, category, filename, lineno, file=None, line=None):
+    """Log a warning of Python, once for each text; those of implausible results come last."""
     text = " ".join(str(message).split())
     if not console.seen.is_new(text):
         return

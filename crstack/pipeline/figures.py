@@ -323,6 +323,7 @@ def _drawn_here(results):
 
 
 def _draw_mask(path, view, scale):
+    """Write the figure of a mask."""
     from crstack.plotting.mask import MaskPanels
 
     panels = MaskPanels(view, color_scale=scale, resolution=RESOLUTION)
@@ -333,6 +334,7 @@ def _draw_mask(path, view, scale):
 
 
 def _draw_hits(path, view, features, most, options):
+    """Write the pages of some hits; False if there are none."""
     from crstack import plotting
 
     if most == 0 or not len(features):

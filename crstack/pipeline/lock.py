@@ -53,6 +53,7 @@ class DirectoryLock:
         self._handle = handle
 
     def _take(self, handle):
+        """Write this process into the file of the lock; `InputError` if another run holds it."""
         holder = _holder(handle)
         if not self._is_free(handle, holder):
             raise InputError(self._sentence(holder))
@@ -61,6 +62,7 @@ class DirectoryLock:
         os.pwrite(handle, json.dumps(who).encode(), 0)
 
     def _is_free(self, handle, holder):
+        """Whether no other run holds the directory."""
         if fcntl is None or holder.get("host") not in (None, socket.gethostname()):
             return not holder  # it is not known whether the holder is alive
         return _locked(handle, holder) and self._is_still(handle)
@@ -73,6 +75,7 @@ class DirectoryLock:
             return False
 
     def _sentence(self, holder):
+        """The error message for a directory that another run holds."""
         who = f"process {holder.get('process', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}"
         return (
             f"output directory must not be in use by another run; got {self.path.parent}, used by {who}; wait for it, "
@@ -100,6 +103,7 @@ def _locked(handle, holder):
 
 
 def _is_alive(process):
+    """Whether a process of this number runs."""
     if not isinstance(process, int):
         return False
     try:

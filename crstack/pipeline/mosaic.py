@@ -98,6 +98,7 @@ def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, each=N
 
 
 def _run_chips(configuration, output_dir, found, each, console, options):
+    """Run all chips, and join their FITS files; ``found`` receives the numbers of each chip."""
     crmasks, dry_run = options.pop("crmasks", None), options.pop("dry_run", False)
     paths = find_images(configuration["images"], configuration.path.parent)
     jobs = [_Chip.of(chip, configuration, output_dir, crmasks) for chip in chips_of(paths, configuration["extnum"])]

@@ -101,6 +101,7 @@ class Outputs:
         self._check_owner([name for name in existing if name not in (MANIFEST, LOCK)])
 
     def _check_owner(self, names):
+        """Raise `InputError` if files of the user would be replaced without ``overwrite``."""
         directories = [name for name in names if (self / name).is_dir()]
         if directories:
             raise InputError(f"{self / directories[0]} must be a file or nothing; got a directory")
@@ -127,6 +128,7 @@ class Outputs:
         return ours
 
     def _read_manifest(self):
+        """Digests by name of the files that earlier runs wrote; empty if there were none."""
         path = self / MANIFEST
         if not os.path.lexists(path):
             return {}
@@ -270,6 +272,7 @@ class Outputs:
             )
 
     def _write_manifest(self):
+        """Write the list of files of this and earlier runs, with their digests."""
         names = sorted({*self._before, *self._digests})
         files = {
             # until the file is moved, either version may be there

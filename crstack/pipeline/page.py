@@ -125,6 +125,7 @@ class Viewer:
         return self._report
 
     def _prepare(self):
+        """The report, before files and figures are known."""
         stack, masks = self.results.stack, self.results.masks
         statistics = stack.statistics
         hits, counts = list_hits(masks, statistics.max2d - statistics.min2d)

@@ -174,16 +174,7 @@ def prepare(
     _log_settings(configuration, numbers, given is None)
     if workspace.in_files:
         log.info("memory: at most %.3g GB; large arrays are kept in files in %s", workspace.limit / 1e9, gettempdir())
-    stack = CRStack.from_files(
-        paths,
-        mem_limit=configuration["mem_limit"],
-        ext=configuration["extnum"],
-        **{name: configuration[name] for name in ("trim", "dq_ext", "err_ext", "bits")},
-        drop_unusable=drop_unusable,
-        cr_coincidences=configuration["mm_cr_coincidences"],
-        **configuration.noise(numbers, unit),
-        **_equalization(configuration, given),
-    )
+    stack = _read_exposures(paths, configuration, configuration.noise(numbers, unit), given, drop_unusable)
     if given is not None:
         check_origin(given, stack.exposures, f"masks of {crmasks}")
     used = stack.exposures.names
@@ -191,6 +182,20 @@ def prepare(
         paths = [path for path in paths if str(path) in used or path.name in used]
     masks_path = None if crmasks is None else crmasks if hasattr(crmasks, "chip") else Path(crmasks)
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
+
+
+def _read_exposures(paths, configuration, noise, masks, drop_unusable):
+    """The stack of the images; ``noise`` are arguments of `CRStack`, and ``masks`` the given ones, or None."""
+    return CRStack.from_files(
+        paths,
+        mem_limit=configuration["mem_limit"],
+        ext=configuration["extnum"],
+        **{name: configuration[name] for name in ("trim", "dq_ext", "err_ext", "bits")},
+        drop_unusable=drop_unusable,
+        cr_coincidences=configuration["mm_cr_coincidences"],
+        **noise,
+        **_equalization(configuration, masks),
+    )
 
 
 def _read_masks(crmasks, configuration, paths, shape, workspace):
@@ -300,6 +305,7 @@ def _equalization(configuration, masks):
 
 
 def _log_settings(configuration, numbers, finding):
+    """Log the settings; those of the search for hits only if ``finding``."""
     section("Settings")
     settings = configuration.settings(finding)
     if not configuration.verbose:

@@ -59,6 +59,8 @@ __all__ = ["run"]
 
 #: number of pixels from which images are made and written one after the other
 PIXELS_AT_ONCE = 1 << 24
+#: measured peak memory of a run for each value of the exposures
+BYTES_PER_VALUE = 100
 
 
 def run(
@@ -146,7 +148,7 @@ def run(
                 results = _results(job, console)
                 _write(job, results, console, helper, plots, clean, files_at)
         except MemoryError as error:
-            raise WorkFailedError(_memory_sentence(job, error)) from error
+            raise _too_little_memory(job, error) from error
         warn_of_excess(configuration["mem_limit"])
         if not files_at:
             log_outputs(job.outputs)
@@ -157,18 +159,15 @@ def run(
     return results.masks
 
 
-def _memory_sentence(job, error):
+def _too_little_memory(job, error):
+    """The error of a run whose memory did not suffice, with the memory that it needs."""
     n_exposures, (ny, nx) = len(job.paths), job.stack.exposures.shape
     need = BYTES_PER_VALUE * n_exposures * ny * nx / 1e9
     reason = str(error) or "a failure to allocate"
-    return (
+    return WorkFailedError(
         f"memory must suffice for {n_exposures} exposures of {nx} x {ny} pixels, some {need:.1f} GB; got: {reason}; "
         "close other programs, or cut the images"
     )
-
-
-#: measured peak memory of a run for each value of the exposures
-BYTES_PER_VALUE = 100
 
 
 def _with_answers(job, interactive, console):
@@ -229,6 +228,7 @@ def _check_given(masks, job):
 
 
 def _find(job, console):
+    """The masks of a search for hits, with lines of the log on each step."""
     configuration, stack = job.configuration, job.stack
     parts, detector = configuration.parts, configuration.parts.detector
     if detector is not None and configuration.verbose:
@@ -347,13 +347,15 @@ def _write_report(job, viewer, figures, console, files_at=""):
 
 
 def _write_masks(job, masks, writer):
+    """Write crmasks.fits, unless it is the given file of masks."""
     if job.outputs.keeps("crmasks.fits"):
-        return  # they exist already
+        return
     path = job.outputs.workplace / "crmasks.fits"
     writer.write([path], partial(masks.write, path, overwrite=True))
 
 
 def _write_combinations(job, masks, writer):
+    """Make each combination, and write it while the next is made."""
     history = _history(job, masks)
     options = {key: job.configuration[key] for key in ("use_auxmedian", "variance")}
     # the HISTORY of the files states it
@@ -379,6 +381,7 @@ def _write_clean(job, masks):
 
 
 def _history(job, masks):
+    """Lines of HISTORY of the files: settings, exposures and masks."""
     lines = [
         f"crstack {crstack_version()}, {datetime.now(UTC).isoformat(timespec='seconds')}",
         f"parameter file: {job.configuration.path}",

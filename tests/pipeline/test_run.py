@@ -9,7 +9,7 @@ from astropy.table import Table
 
 from crstack import Code, MaskSet
 from crstack.pipeline.page import _counts, _hits_notes, _sentence, _with_error
-from crstack.pipeline.run import _memory_sentence, without_dropped
+from crstack.pipeline.run import _too_little_memory, without_dropped
 
 
 def test_dropped_pixels_leave_mediancr_alone():
@@ -63,7 +63,7 @@ def test_the_sentence_of_the_report_tells_pixels_from_hits():
 
 def test_the_memory_that_a_run_needs_is_in_the_message():
     job = SimpleNamespace(paths=range(5), stack=SimpleNamespace(exposures=SimpleNamespace(shape=(4000, 2000))))
-    sentence = _memory_sentence(job, MemoryError())
+    sentence = str(_too_little_memory(job, MemoryError()))
     assert sentence.startswith("memory must suffice for 5 exposures of 2000 x 4000 pixels, some 4.0 GB; got: a failure")
 
 

@@ -36,6 +36,23 @@ def masks_with(fractions):
     return MaskSet({**codes, "MEANCR": np.zeros(SHAPE, np.uint8)})
 
 
+def stars_with_light(parts, sky):
+    """Exposures of one field of stars, each with a part of its light."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[:160, :160]
+    places = rng.uniform((5, 5, 500), (155, 155, 9000), (40, 3))
+    light = sky + sum(peak * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 4) for a, b, peak in places)
+    return [CCDData(rng.poisson(part * light) + rng.normal(0, 4, light.shape), unit="electron") for part in parts]
+
+
+def warnings_of(images, **options):
+    """All warnings of a stack of exposures, as one text."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CRStackWarning)
+        CRStack(images, readnoise=4 * u.electron, **options).detect()
+    return " ".join(str(one.message) for one in caught)
+
+
 def test_sentences_name_exposure_number_and_remedy():
     loaded = load_exposures(exposures(), readnoise=4 * u.electron)
     assert implausibilities(masks_with((0.01, 0.2, 0.0)), loaded) == []
@@ -190,11 +207,7 @@ def test_a_faint_one_of_two_exposures_hides_hits_of_the_other(times):
         images = [
             CCDData(rng.poisson(one) + rng.normal(0, 4, light.shape), unit="electron") for one in (ratio * light, light)
         ]
-        options = {} if times is None else {"exptime": u.Quantity([600 * ratio, 600], "s")}
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", CRStackWarning)
-            CRStack(images, readnoise=4 * u.electron, **options).detect()
-        return " ".join(str(one.message) for one in caught)
+        return warnings_of(images, **({} if times is None else {"exptime": u.Quantity([600 * ratio, 600], "s")}))
 
     text = found(0.1)
     assert re.search(r"exposure 2 has (9\.\d+|10|10\.\d) times the light of exposure 1, whose noise hides", text)
@@ -209,18 +222,8 @@ def test_a_faint_one_of_two_exposures_hides_hits_of_the_other(times):
 
 @pytest.mark.parametrize("times", [None, (60, 60, 600)])
 def test_two_faint_exposures_hide_hits_of_a_third(times):
-    rng = np.random.default_rng(8)
-    y, x = np.mgrid[:160, :160]
-    places = rng.uniform((5, 5, 500), (155, 155, 9000), (40, 3))
-    light = 100 + sum(peak * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 4) for a, b, peak in places)
-    images = [
-        CCDData(rng.poisson(part * light) + rng.normal(0, 4, light.shape), unit="electron") for part in (0.1, 0.1, 1)
-    ]
     options = {} if times is None else {"exptime": u.Quantity(times, "s")}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", CRStackWarning)
-        CRStack(images, readnoise=4 * u.electron, **options).detect()
-    text = " ".join(str(one.message) for one in caught)
+    text = warnings_of(stars_with_light((0.1, 0.1, 1), sky=100), **options)
     # 3 standard deviations of the difference: 3 sqrt(1 + 100 (10 + 16) / 2 / (100 + 16)) = 10.5
     found = re.search(
         r"exposure 3 has (9\.\d+|10|10\.\d) times the light of exposure \d and exposure \d, whose noise hides hits "
@@ -248,18 +251,8 @@ def test_two_faint_exposures_hide_hits_of_a_third(times):
 @pytest.mark.parametrize("known", [True, False])
 def test_two_exposures_of_300_and_900_seconds(known):
     """The noise of the shorter one hides hits that the light-weighted mean shows at more than 5 standard deviations."""
-    rng = np.random.default_rng(8)
-    y, x = np.mgrid[:160, :160]
-    places = rng.uniform((5, 5, 500), (155, 155, 9000), (40, 3))
-    light = 80 + sum(peak * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 4) for a, b, peak in places)
-    images = [
-        CCDData(rng.poisson(part * light) + rng.normal(0, 4, light.shape), unit="electron") for part in (1 / 3, 1)
-    ]
     options = {"exptime": u.Quantity([300, 900], "s")} if known else {}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", CRStackWarning)
-        CRStack(images, readnoise=4 * u.electron, **options).detect()
-    text = " ".join(str(one.message) for one in caught)
+    text = warnings_of(stars_with_light((1 / 3, 1), sky=80), **options)
     # 3 sqrt(1 + 9 (26.7 + 16) / 96) = 6.7 standard deviations of 9.8 electrons
     assert re.search(r"exposure 2 has (3|3\.0\d|2\.9\d) times the light of exposure 1, whose noise hides hits", text)
     assert re.search(r"of up to 7 standard deviations \(6\d(\.\d)? electron\)", text)

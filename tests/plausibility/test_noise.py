@@ -1,0 +1,59 @@
+"""Warnings on a stated noise that the remaining values contradict."""
+
+import warnings
+from types import SimpleNamespace
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack.exceptions import CRStackWarning
+from crstack.exposures import load_exposures
+from crstack.joint import ExcessVariance
+from crstack.plausibility.noise import of_noise, warn_of_understated_noise
+
+SHAPE = (40, 50)
+#: variance of a value of the exposures, in ADU squared: 100 / 2 + 2**2
+STATED = 54.0
+
+
+def exposures():
+    """Three exposures of 100 ADU, with a gain of 2 electron/ADU and a read noise of 2 ADU."""
+    rng = np.random.default_rng(3)
+    images = [CCDData(100 + np.sqrt(STATED) * rng.standard_normal(SHAPE), unit="adu") for _ in range(3)]
+    return load_exposures(images, gain=2 * u.electron / u.adu, readnoise=4 * u.electron)
+
+
+def masks_of(excess):
+    return SimpleNamespace(decision=SimpleNamespace(result=SimpleNamespace(excess=excess)))
+
+
+@pytest.mark.parametrize("ratio", [1.13, 1.17, 1.38, 1.42])
+@pytest.mark.parametrize("kind", ["constant", "photons"])
+def test_a_measured_noise_is_reported_above_15_per_cent_and_below_what_reading_reports(ratio, kind):
+    """Reading the exposures gives a warning from 1.4 times on."""
+    more = (ratio**2 - 1) * STATED * 2**2  # electrons squared
+    excess = ExcessVariance(constant=more) if kind == "constant" else ExcessVariance(photons=more / 200)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_understated_noise(masks_of(excess), exposures())
+    if not 1.15 < ratio < 1.4:
+        assert not caught
+        return
+    (one,) = caught
+    assert one.category is CRStackWarning
+    assert f"understated by a factor of {ratio:.2f}" in str(one.message)
+
+
+@pytest.mark.parametrize(("ratio", "contradicts"), [(0.45, True), (0.55, False), (1.9, False), (2.1, True)])
+def test_a_scatter_of_less_than_half_or_more_than_twice_the_noise_is_not_plausible(ratio, contradicts):
+    sample = SimpleNamespace(known_ratios=lambda: [ratio, ratio, 9.0], sigma=7.0, level=100.0)
+    sentences = of_noise(exposures(), lambda: sample)
+    assert len(sentences) == contradicts
+    if contradicts:
+        assert f"scatter by {7 * ratio:.3g} adu at a level of 100 where the noise as stated is 7:" in sentences[0]
+
+
+def test_without_a_known_ratio_no_noise_is_doubted():
+    assert of_noise(exposures(), lambda: SimpleNamespace(known_ratios=list, sigma=7.0, level=100.0)) == []
