@@ -96,16 +96,25 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
         exposures = exposures if bias_given else _without_low(exposures, find_zeros(exposures), ZEROS)
         exposures = _without_low(exposures, find_low_values(exposures), LOW)
         exposures = _without_dark_lines(exposures)
-        factors = factors_of_times(exposures)
-        scaled = exposures if factors is None else exposures.divided_by(factors)
-        uneven = warn_of_amplifiers(scaled)
         # few whole numbers do not scatter as normal values do
-        missing, wrong = ((), False) if coarse or signed else compare_noise(scaled, bias_given)
-        if uneven or wrong:
-            exposures = replace(exposures, doubted=True)
-        if missing:
-            known = exposures.missing or (0.0,) * len(exposures)
-            exposures = replace(exposures, missing=tuple(map(sum, zip(known, missing, strict=True))))
+        exposures = _with_checked_noise(exposures, bias_given, scatter=not (coarse or signed))
+    return exposures
+
+
+def _with_checked_noise(exposures, bias_given, *, scatter):
+    """The exposures with the noise of a sky that was subtracted, and whether there was a warning on their noise.
+
+    Their levels are compared between amplifiers, and if ``scatter`` is set, their scatter with the stated noise.
+    """
+    factors = factors_of_times(exposures)
+    scaled = exposures if factors is None else exposures.divided_by(factors)
+    uneven = warn_of_amplifiers(scaled)
+    missing, wrong = compare_noise(scaled, bias_given) if scatter else ((), False)
+    if uneven or wrong:
+        exposures = replace(exposures, doubted=True)
+    if missing:
+        known = exposures.missing or (0.0,) * len(exposures)
+        exposures = replace(exposures, missing=tuple(map(sum, zip(known, missing, strict=True))))
     return exposures
 
 

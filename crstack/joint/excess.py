@@ -148,21 +148,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
     -------
     fit : ExcessFit
     """
-    usable = np.ones(signal.shape, bool)
-    positive, nearby = empty_image(signal.shape, bool), empty_image(signal.shape)
-
-    def prepare(band):
-        rows, wide, inner = band
-        if bad is not None:
-            usable[rows] = ~bad[:, rows].any(axis=0)
-        if left_out is not None:
-            usable[rows] &= ~left_out[rows]
-        # ordered by the signal of the neighbours, because a selection by the pixel itself would prefer fluctuations
-        part = signal[wide]
-        nearby[rows] = ((9 * ndimage.uniform_filter(part, 3) - part) / 8)[inner]
-        positive[rows] = usable[rows] & (nearby[rows] > 0)
-
-    map_threads(prepare, wide_bands(*signal.shape, margin=1))
+    usable, positive, nearby = _usable_pixels(signal, bad, left_out)
 
     def of_bright():
         sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
@@ -172,6 +158,34 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
     (faint, constant), (sample, bins) = map_threads(lambda part: part(), parts)
     if not bins:
         return ExcessFit(ExcessVariance(constant=constant), [], np.empty(0), np.empty(0))
+    return _fit_to_bins(sample, bins, faint, constant)
+
+
+def _usable_pixels(signal, bad, left_out):
+    """Pixels that are not excluded, those of them with a positive signal, and the signal of the neighbours of each.
+
+    Pixels are ordered by the signal of their neighbours, because a selection by the pixel itself would prefer
+    fluctuations.
+    """
+    usable = np.ones(signal.shape, bool)
+    positive, nearby = empty_image(signal.shape, bool), empty_image(signal.shape)
+
+    def work(band):
+        rows, wide, inner = band
+        if bad is not None:
+            usable[rows] = ~bad[:, rows].any(axis=0)
+        if left_out is not None:
+            usable[rows] &= ~left_out[rows]
+        part = signal[wide]
+        nearby[rows] = ((9 * ndimage.uniform_filter(part, 3) - part) / 8)[inner]
+        positive[rows] = usable[rows] & (nearby[rows] > 0)
+
+    map_threads(work, wide_bands(*signal.shape, margin=1))
+    return usable, positive, nearby
+
+
+def _fit_to_bins(sample, bins, faint, constant):
+    """The `ExcessFit` to bins of brighter pixels, beside a constant; ``faint`` are the measured fainter pixels."""
     targets, errors = _excess_of_bins(sample.cube, sample.variance, bins, constant)
     squares = np.maximum(sample.signal, 0) ** 2
     rows = np.array([[squares[one].mean(), sample.gradient2[one].mean()] for one in bins])

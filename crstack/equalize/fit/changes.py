@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.drift import drift_of
-from crstack.equalize.fit.kernel import SIZE
+from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.terms.offsets import hot_pixels, medians_around
 from crstack.equalize.terms.steps import entered, moved
 from crstack.utils.memory import zero_image

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.table import Column, Table
 
-from crstack.equalize.fit.kernel import KernelTerms, split_kernel
+from crstack.equalize.fit.kernel_terms import KernelTerms, split_kernel
 from crstack.equalize.fit.surfaces import Mesh
 from crstack.utils.memory import empty_image, in_files
 from crstack.utils.threads import row_bands

@@ -13,7 +13,7 @@ from crstack.equalize.fit.changes import (
 )
 from crstack.equalize.fit.differences import Differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
-from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors, split_kernel
+from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, moment_errors, split_kernel
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.object_part import object_of
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around

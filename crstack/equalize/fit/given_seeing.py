@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import erf
 
 from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
-from crstack.equalize.fit.kernel import SIZE, KernelTerms
+from crstack.equalize.fit.kernel_terms import SIZE, KernelTerms
 from crstack.utils.normal import FWHM_PER_SIGMA
 
 __all__ = ["seeing_changes", "seeing_kernels"]

@@ -8,30 +8,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crstack.equalize.fit.kernel_terms import (
+    DERIVATIVE,
+    FLUX,
+    FLUX_AND_SEEING,
+    LARGEST_REACH,
+    SIZE,
+    KernelTerms,
+    split_kernel,
+)
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads
 
-__all__ = [
-    "DERIVATIVE",
-    "SIZE",
-    "FittedKernels",
-    "KernelTerms",
-    "fit_kernels",
-    "ladder_of",
-    "moment_errors",
-    "split_kernel",
-]
+__all__ = ["FittedKernels", "fit_kernels"]
 
-#: side (pixels) of a kernel
-SIZE = 7
-#: largest distance (pixels) of the steps of a kernel, small to large
-REACHES = (0, 1, 2, 3)
 #: prior standard deviation of a coefficient at a distance of one pixel; it falls as the square of the distance. It
 #: limits coefficients that the image does not determine
 PRIOR = 0.1
-#: coefficients of the derivative: a shift by one pixel adds these parts of the values one and two pixels before, and
-#: subtracts the same parts of the values behind
-DERIVATIVE = (2 / 3, -1 / 12)
 #: rounds of robust weights, and standard deviations above which the weight of a residual decreases
 ROUNDS, HUBER = 3, 2.0
 #: residual of the kernel in the first round, as a share of the contrast squared
@@ -48,113 +41,6 @@ AS_FREQUENT, FEW_HITS = 1.5, 5
 SHARPER = 0.3
 #: least cross-validated decrease of chi squared by a kernel, by a seeing beside a throughput, and for each coefficient
 LEAST_GAIN, GAIN_OF_SEEING, OF_COEFFICIENT = 60.0, 9.0, 1.5
-
-
-@dataclass(frozen=True)
-class KernelTerms:
-    """Terms of a kernel: pairs of steps.
-
-    Parameters
-    ----------
-    reach : int
-        Largest step in pixels.
-    flux, shift, seeing : bool, optional
-        Kinds of terms.
-    round : bool, optional
-        Whether the seeing is the same in all directions. All steps of one length are then one term, and shifts have
-        steps along the axes only.
-    """
-
-    reach: int
-    flux: bool = True
-    shift: bool = True
-    seeing: bool = True
-    round: bool = False
-
-    def basis(self, size):
-        """(terms, size, size) kernels on a square of ``size`` pixels: its centre, odd and even pairs."""
-        middle, odd, even = size // 2, {}, {}
-        for dy in range(self.reach + 1):
-            for dx in range(-self.reach, self.reach + 1):
-                if dy == 0 and dx <= 0:
-                    continue
-                for sign, pairs in ((-1, odd), (1, even)):
-                    one = np.zeros((size, size))
-                    one[middle + dy, middle + dx] += 1
-                    one[middle - dy, middle - dx] += sign
-                    one[middle, middle] -= 1 + sign
-                    pairs[dx, dy] = one
-        if self.round:
-            odd, even = {step: one for step, one in odd.items() if 0 in step}, _by_length(even)
-        found = []
-        if self.flux:
-            found.append(np.zeros((size, size)))
-            found[-1][middle, middle] = 1
-        for step in odd | even:
-            found += [pairs[step] for pairs in [odd] * self.shift + [even] * self.seeing if step in pairs]
-        return np.array(found).reshape(-1, size, size)
-
-
-#: a throughput alone, and with the smallest change of the seeing
-FLUX, FLUX_AND_SEEING = KernelTerms(0, True, False, False), KernelTerms(1, True, False, True, round=True)
-
-
-def _by_length(pairs):
-    """Sums of the pairs of steps (dx, dy) of one length along either axis, in either order."""
-    found = {}
-    for step, one in pairs.items():
-        length = max(map(abs, step)), min(map(abs, step))
-        found[length] = found.get(length, 0) + one
-    return found
-
-
-def ladder_of(names):
-    """Kernels to try for the terms "flux_factors", "offsets" and "seeing", simplest first."""
-    flux, shift, seeing = (name in names for name in ("flux_factors", "offsets", "seeing"))
-    ladder = [FLUX] if flux else []
-    if shift and seeing:
-        ladder += [KernelTerms(1, flux, True, False), KernelTerms(1, flux, False, True)]
-    if shift or seeing:
-        ladder += [KernelTerms(reach, flux, shift, seeing) for reach in (1, 2, 3)]
-    if seeing:
-        # few stars do not determine all steps of a kernel, but the errors of a small one show in their wings
-        ladder += [
-            KernelTerms(reach, flux, one, True, round=True) for one in dict.fromkeys((False, shift)) for reach in (2, 3)
-        ]
-    return ladder
-
-
-def split_kernel(kernel):
-    """Throughput, shift (dx, dy) and seeing (xx, yy, xy) of a change of the kernel (from 0 for none).
-
-    Parameters
-    ----------
-    kernel : `~numpy.ndarray`
-        Odd square, what is added to a kernel of 1 at the centre.
-
-    Returns
-    -------
-    flux, dx, dy, xx, yy, xy : float
-        Sum, first moments in pixels, and second moments in square pixels: what is added to those of a star.
-    """
-    half = len(kernel) // 2
-    step = np.arange(-half, half + 1)
-    total = 1 + kernel.sum()
-    first = (kernel.sum(axis=0) @ step) / total, (kernel.sum(axis=1) @ step) / total
-    second = (
-        (kernel.sum(axis=0) @ step**2) / total - first[0] ** 2,
-        (kernel.sum(axis=1) @ step**2) / total - first[1] ** 2,
-        (step @ kernel @ step) / total - first[0] * first[1],
-    )
-    return (total, *first, *second)
-
-
-def moment_errors(covariance):
-    """Standard errors of flux, dx, dy, xx, yy and xy, for a small change of the kernel."""
-    half = SIZE // 2
-    dy, dx = (one.ravel() for one in np.mgrid[-half : half + 1, -half : half + 1])
-    moments = np.stack([np.ones(SIZE**2), dx, dy, dx**2, dy**2, dx * dy])
-    return np.sqrt(np.maximum(np.einsum("ka,ab,kb->k", moments, covariance, moments), 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +180,7 @@ class _Normal:
         designs = [_design(one, positions) for one in surroundings]
         size = int(np.sqrt(surroundings.shape[1]))
         self.n_drifts = len(designs[0]) - size**2 - 1
-        rows = self._rows(KernelTerms(REACHES[-1]).basis(size), positions is not None)
+        rows = self._rows(KernelTerms(LARGEST_REACH).basis(size), positions is not None)
         # rows of the design in each half of the image, for one design or for that of each exposure
         parts = [[(one, design[:, one]) for one in (folds, ~folds)] for design in designs]
         if len(designs) == 1:
@@ -316,7 +202,7 @@ class _Normal:
 
     def _is_sharper(self, matrices, vectors, size):
         """Whether the stars of an exposure are much sharper than those of the common image, by a fit."""
-        basis = KernelTerms(REACHES[-1], True, False, True, round=True).basis(size)
+        basis = KernelTerms(LARGEST_REACH, True, False, True, round=True).basis(size)
         rows, prior = self._rows(basis)
         found = np.linalg.solve(rows @ sum(matrices) @ rows.T + prior, rows @ sum(vectors))
         xx, yy = split_kernel((found[:-1] @ basis.reshape(len(basis), -1)).reshape(size, size))[3:5]
@@ -364,7 +250,7 @@ class _Normal:
         throughput, a part of this light is missing.
         """
         same = terms.round or not terms.seeing  # in all directions
-        basis = replace(terms, reach=REACHES[-1], seeing=True, round=same).basis(kernels.shape[1])
+        basis = replace(terms, reach=LARGEST_REACH, seeing=True, round=same).basis(kernels.shape[1])
         missing = np.stack([self.solution(i, basis)[0] for i in range(len(kernels))]) - kernels
         missing = (missing - missing.mean(axis=0)).reshape(len(kernels), -1)
         return missing[:, :, None] * missing[:, None, :]

@@ -7,7 +7,8 @@ from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.expected_exposures import CONTRAST
 from crstack.equalize.fit.fine_surfaces import FEWEST as FEWEST_OF_FINE
 from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
-from crstack.equalize.fit.kernel import SIZE, fit_kernels
+from crstack.equalize.fit.kernel import fit_kernels
+from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.object_part import images_of_kernels
 from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
 from crstack.equalize.terms.offsets import hot_pixels

@@ -290,6 +290,15 @@ def limit_with_noise(image, limit, readnoise, electrons):
     return limit - width if piled else limit
 
 
+def _agreeing_at_the_top(values, agree):
+    """Indices of the pixels that agree, of the largest group of brightest pixels in which most agree."""
+    order = np.argsort(-values)
+    close = agree[order]
+    enough = np.flatnonzero(np.cumsum(close) >= AGREEING * np.arange(1, len(close) + 1))
+    number = enough[-1] + 1 if len(enough) else 0
+    return order[:number][close[:number]]
+
+
 def find_shared_plateau(exposures, first):
     """Brightest pixels that agree between the exposures much better than their photon noise allows.
 
@@ -327,12 +336,9 @@ def find_shared_plateau(exposures, first):
     n_close = max(int(np.ceil(MOST_VALUES * len(values))), 2)
     span = np.min(values[n_close - 1 :] - values[: len(values) - n_close + 1], axis=0)
     photons = np.sqrt(np.maximum(usual - middle, 0) / electrons)
-    order = np.argsort(-usual)
-    close = (span < SPAN * photons)[order]
-    enough = np.flatnonzero(np.cumsum(close) >= AGREEING * np.arange(1, len(close) + 1))
-    if not len(enough) or np.count_nonzero(close[: enough[-1] + 1]) < LEAST_PILE:
+    group = _agreeing_at_the_top(usual, span < SPAN * photons)
+    if len(group) < LEAST_PILE:
         return None
-    group = order[: enough[-1] + 1][close[: enough[-1] + 1]]
     low, high = np.quantile(usual[group], [0.05, 0.95])
     full = np.zeros(plane.shape, dtype=bool)
     full[rows[group], columns[group]] = True

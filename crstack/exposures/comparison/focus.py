@@ -134,17 +134,23 @@ def _stars(planes, shape):
     return 2 * np.stack([rows[brightest], columns[brightest]], axis=1) + offset
 
 
-def _median_stars(data, bad, places):
-    """Median image of the stars of each exposure, over their light in most exposures; None where it is not known."""
-    steps = np.arange(-HALF, HALF + 1)
-    radius = np.hypot(steps[:, None], steps)
+def _stamps(data, bad, places, steps):
+    """Images (N, M, side, side) of the exposures around some places; NaN at bad values and beyond the edges."""
     rows, columns = (places[:, k, None] + steps for k in (0, 1))  # (M, side)
     ny, nx = data.shape[1:]
     where = np.clip(rows, 0, ny - 1)[:, :, None], np.clip(columns, 0, nx - 1)[:, None]
     inside = ((rows >= 0) & (rows < ny))[:, :, None] & ((columns >= 0) & (columns < nx))[:, None]
-    stamps = np.stack([np.where(inside, plane[where], np.nan) for plane in data])  # (N, M, side, side)
+    stamps = np.stack([np.where(inside, plane[where], np.nan) for plane in data])
     if bad is not None:
         stamps[np.stack([one[where] for one in bad])] = np.nan
+    return stamps
+
+
+def _median_stars(data, bad, places):
+    """Median image of the stars of each exposure, over their light in most exposures; None where it is not known."""
+    steps = np.arange(-HALF, HALF + 1)
+    radius = np.hypot(steps[:, None], steps)
+    stamps = _stamps(data, bad, places, steps)
     stamps = stamps[:, np.isfinite(stamps[..., radius < FROM_BAD]).all(axis=(0, 2))][:, :MOST]
     if stamps.shape[1] < FEWEST:
         return [None] * len(data)
