@@ -2,10 +2,9 @@
 
 import argparse
 import textwrap
-from contextlib import nullcontext
 
-from crstack.cli.suggestions import SuggestingParser, named_as_options
-from crstack.utils.first_imports import first_imports
+from crstack.cli.commands import do_batch, do_completion, do_demo, do_init, do_plugins, do_run
+from crstack.cli.suggestions import SuggestingParser
 from crstack.utils.version import crstack_version
 
 __all__ = ["LEVELS", "make_parser"]
@@ -155,6 +154,7 @@ def make_parser():
 
 
 def _add(commands, name, summary, description, epilog):
+    """Add a command with its help; return its parser."""
     return commands.add_parser(
         name,
         help=summary,
@@ -165,6 +165,7 @@ def _add(commands, name, summary, description, epilog):
 
 
 def _add_log_level(command):
+    """Add the options for the messages that are shown."""
     command.add_argument(
         "--log-level",
         type=str.lower,
@@ -266,7 +267,7 @@ def _add_run(commands):
     )
     _add_log_level(run)
     run.add_argument("--log-file", metavar="FILE", help="write everything, with times, to this file too")
-    run.set_defaults(run=_run)
+    run.set_defaults(run=do_run)
 
 
 def _add_init(commands):
@@ -280,14 +281,14 @@ def _add_init(commands):
     )
     init.add_argument("--overwrite", action="store_true", help="replace the file")
     _add_log_level(init)
-    init.set_defaults(run=_init)
+    init.set_defaults(run=do_init)
 
 
 def _add_completion(commands, parser):
     completion = _add(commands, "completion", "print the completion script of a shell", COMPLETION, COMPLETION_EPILOG)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     _add_log_level(completion)
-    completion.set_defaults(run=_completion, parser=parser)
+    completion.set_defaults(run=do_completion, parser=parser)
 
 
 def _add_batch(commands):
@@ -314,7 +315,7 @@ def _add_batch(commands):
         "--dry-run", action="store_true", help="list the stacks, and whether each would be run; write nothing"
     )
     _add_log_level(batch)
-    batch.set_defaults(run=_batch)
+    batch.set_defaults(run=do_batch)
 
 
 def _add_demo(commands):
@@ -337,115 +338,10 @@ def _add_demo(commands):
     )
     demo.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
     _add_log_level(demo)
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=do_demo)
 
 
 def _add_plugins(commands):
     plugins = _add(commands, "plugins", "list methods, detectors and boundary models", PLUGINS, PLUGINS_EPILOG)
     _add_log_level(plugins)
-    plugins.set_defaults(run=_plugins)
-
-
-# imported at first use: --help does not need it
-
-
-def _run(arguments, console):
-    from crstack.pipeline.beside import early_helper
-
-    with early_helper(not (arguments.no_plots or arguments.dry_run)) as helper:
-        _run_with(helper, arguments, console)
-
-
-def _run_with(helper, arguments, console):
-    with first_imports("crstack.pipeline.mosaic"):
-        from crstack.cli.without_file import are_images, configuration_of_options
-        from crstack.exceptions import InputError
-        from crstack.pipeline.mosaic import run_any
-        from crstack.utils.log import log
-
-    names = ("gain", "readnoise", "bias", "saturation", "trim", "max_fraction", "dq_ext", "err_ext", "bits", "method")
-    names += ("ext",)
-    options = {name: getattr(arguments, name) for name in names}
-    by_options = are_images(arguments.parameters)
-    if by_options:
-        with named_as_options():
-            parameters = configuration_of_options(arguments.parameters, **options)
-    elif any(value is not None for value in options.values()):
-        given = next(name for name, value in options.items() if value is not None)
-        raise InputError(
-            f"--{given.replace('_', '-')} must be given with FITS files; a parameter file has a key for it"
-        )
-    else:
-        (parameters,) = arguments.parameters
-    if arguments.method is not None and arguments.crmasks is not None:
-        log.warning("--method has no effect, because the masks are read from %s", arguments.crmasks)
-    with named_as_options() if by_options else nullcontext():
-        run_any(
-            parameters,
-            arguments.output_dir,
-            dry_run=arguments.dry_run,
-            as_json=arguments.json,
-            crmasks=arguments.crmasks,
-            plots=not arguments.no_plots,
-            interactive=arguments.interactive,
-            overwrite=arguments.overwrite,
-            drop_unusable=arguments.drop_unusable,
-            clean=arguments.clean,
-            mem_limit=arguments.mem_limit,
-            helper=helper,
-            console=console,
-        )
-
-
-def _init(arguments, console):
-    from crstack.cli.init import parameter_file, write_parameter_file
-
-    if arguments.output is None:
-        print(parameter_file(arguments.images), end="")
-    else:
-        write_parameter_file(arguments.output, arguments.images, overwrite=arguments.overwrite)
-
-
-def _completion(arguments, console):
-    from crstack.cli.completion import completion
-
-    print(completion(arguments.parser, arguments.shell))
-
-
-def _batch(arguments, console):
-    from crstack.cli.batch import batch
-
-    batch(
-        arguments.source,
-        output_dir=arguments.output_dir,
-        settings=arguments.settings,
-        group_by=[one.strip() for one in arguments.group_by.split(",")] if arguments.group_by else None,
-        only=arguments.only,
-        n_workers=arguments.jobs,
-        scheduler=arguments.scheduler,
-        redo=arguments.redo,
-        plots=not arguments.no_plots,
-        dry_run=arguments.dry_run,
-        console=console,
-    )
-
-
-def _demo(arguments, console):
-    from crstack.cli.demo import demo
-
-    with named_as_options():
-        demo(
-            arguments.directory,
-            seed=arguments.seed,
-            scene=arguments.scene,
-            shape=tuple(arguments.shape),
-            method=arguments.method,
-            overwrite=arguments.overwrite,
-            console=console,
-        )
-
-
-def _plugins(arguments, console):
-    from crstack.cli.plugins import show_plugins
-
-    show_plugins()
+    plugins.set_defaults(run=do_plugins)
