@@ -51,6 +51,13 @@ def test_lines_of_a_short_slit_stay(rows, first, last):
     assert np.abs(found - part)[first:last].max() < 100
 
 
+@pytest.mark.parametrize(("ny", "nx"), [(200, 60), (131, 90)])
+def test_a_level_that_rises_along_the_lines_is_followed(ny, nx):
+    image = np.broadcast_to(100 + 3.0 * np.arange(ny)[:, None], (ny, nx)).astype(np.float32)
+    np.testing.assert_allclose(straight_part(image, "y"), image, atol=0.8)
+    np.testing.assert_allclose(straight_part(image, "y")[30:-30], image[30:-30], atol=0.01)
+
+
 @pytest.mark.parametrize("ny", [5, 40, 127, 128, 136])
 def test_images_of_few_rows(ny):
     image = lines(0.0)[:ny]

@@ -165,6 +165,15 @@ def test_gaussians_are_recovered():
     assert fit_gaussians(track, np.zeros(1)).minor[0] < 0.5
 
 
+def test_noise_is_no_misfit_of_a_faint_gaussian():
+    rng = np.random.default_rng(4)
+    rows, columns = np.mgrid[-6:7, -6:7]
+    image = 8 * np.exp(-0.5 * (rows**2 + columns**2) / 1.5**2)
+    found = fit_gaussians(image + rng.standard_normal((300, 13, 13)), np.ones(300))
+    # the noise of 69 pixels is 0.15 of the squared light
+    assert abs(np.mean(found.misfit)) < 0.03
+
+
 def test_no_gaussian_describes_an_image_without_values():
     """Where the other exposures are bad, an image has no values."""
     found = fit_gaussians(np.zeros((1, 15, 15)), np.full(1, 116.0))
