@@ -25,7 +25,8 @@ from crstack.joint import Counts, joint_posterior
 from crstack.joint.candidates import find_candidates
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, sigma_index
 from crstack.joint.field import Field
-from crstack.joint.population import N_CLASSES, N_KINDS, Population, charges_kind
+from crstack.joint.neighbourhoods import N_CLASSES, N_KINDS, charges_kind
+from crstack.joint.population import Population
 from crstack.joint.scatter import scatter_of
 from crstack.joint.sweeps import sweep
 

@@ -14,8 +14,8 @@ from crstack import CRStack, JointPosterior, PyCosmicDetector
 from crstack.datasets import make_stack
 from crstack.joint import Counts
 from crstack.joint.candidates import find_candidates
+from crstack.joint.neighbourhoods import N_CHARGES, N_NUMBERS
 from crstack.joint.odds import log_odds_alone
-from crstack.joint.population import N_CHARGES, N_NUMBERS
 from crstack.plotting import save_figure
 
 IMAGES = Path(__file__).parent / "images"

@@ -11,8 +11,10 @@ from crstack.utils.first_imports import first_imports
 __all__ = ["do_batch", "do_completion", "do_demo", "do_init", "do_plugins", "do_run"]
 
 #: options of ``crstack run`` that replace a parameter file
-WITHOUT_FILE = ("gain", "readnoise", "bias", "saturation", "trim", "max_fraction", "dq_ext", "err_ext", "bits")
-WITHOUT_FILE += ("method", "ext")
+WITHOUT_FILE = (
+    *("gain", "readnoise", "bias", "saturation", "trim", "max_fraction"),
+    *("dq_ext", "err_ext", "bits", "method", "ext"),
+)
 
 
 def do_run(arguments, console):

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from crstack.joint.population import CORNER, neighbour_class
+from crstack.joint.neighbourhoods import CORNER, neighbour_class
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.threads import map_threads, row_bands, slices
 

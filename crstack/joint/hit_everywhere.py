@@ -7,7 +7,7 @@ import numpy as np
 from crstack.joint.candidates import clean_signal
 from crstack.joint.charges import HitDensity
 from crstack.joint.cubes import taken
-from crstack.joint.population import charges_kind
+from crstack.joint.neighbourhoods import charges_kind
 from crstack.utils.memory import empty_image
 from crstack.utils.threads import map_threads, row_bands
 

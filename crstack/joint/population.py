@@ -6,7 +6,6 @@ All of it is fitted to the stack by expectation maximisation.
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg import solveh_banded
 
 from crstack.joint.charges import (
     ALL_NOISES,
@@ -16,127 +15,16 @@ from crstack.joint.charges import (
     counts_as_hit,
     sigma_index,
 )
+from crstack.joint.neighbourhoods import CLASSES, N_CHARGES, N_CLASSES, N_KINDS, N_NUMBERS, charges_kind
+from crstack.joint.population_fit import extrapolated_rows, smooth_shapes, steady_rates
 from crstack.utils.cached import cached_property
 
-__all__ = [
-    "CORNER",
-    "N_CLASSES",
-    "N_KINDS",
-    "N_NUMBERS",
-    "Population",
-    "charges_kind",
-    "neighbour_class",
-    "side_by_side",
-]
+__all__ = ["Population", "side_by_side"]
 
-#: weight of a neighbour at a corner; one at a side has the weight 1
-CORNER = 0.3
-#: edges of the classes of the sum over hit neighbours, and of their charge in standard deviations of the noise
-NUMBER_EDGES = np.array([0.05, 0.9, 1.4, 1.9, 2.4, 3.2], dtype=np.float32)
-CHARGE_CLASSES = np.array([3, 8, 20, 50, 150, 500], dtype=np.float32)
-#: group of each class of the number of hit neighbours; the classes of a group share their distributions of charge
-GROUP = np.array([0, 0, 0, 1, 2, 3, 4], dtype=np.int32)
-N_NUMBERS, N_CHARGES = len(NUMBER_EDGES) + 1, len(CHARGE_CLASSES) + 1
-N_CLASSES = N_NUMBERS * N_CHARGES
 #: initial probability of a hit
 FIRST_RATE = 5e-3
-#: weight of the prior of a class: as a number of hits with the mean distribution of charges, and of pixels with the
-#: mean rate
-STEADY = 10.0
-#: standard deviation of the prior of the second differences of the log of a distribution of charges
-BEND = 0.12
-#: Newton steps in each step of expectation maximisation, and largest change of a logarithm in one of them
-NEWTON_STEPS, LARGEST_STEP = 3, 1.5
-#: share of the charges that is distributed evenly, so that every charge stays possible
-FLOOR = 1e-3
-#: largest extrapolation, in steps, and largest change of a logarithm by it
-LONGEST_STEP, LARGEST_CHANGE = 5.0, 1.0
 #: limits of the probability of a hit, and highest probability of a charge that does not count in a value without a hit
 LOWEST_RATE, HIGHEST_RATE, HIGHEST_FAINT = 1e-7, 0.99, 0.98
-
-
-def neighbour_class(number, charge):
-    """Class of a neighbourhood.
-
-    Parameters
-    ----------
-    number, charge : `~numpy.ndarray`
-        Weighted sums over the neighbours of their probability to be hit, and of
-        their expected charge in standard deviations of the noise.
-
-    Returns
-    -------
-    classes : `~numpy.ndarray`
-        int32, 0 to ``N_CLASSES - 1``; 0 to ``N_CHARGES - 1`` have no hit neighbour.
-    """
-    of_number = np.searchsorted(NUMBER_EDGES, number, side="right").astype(np.int32)
-    of_charge = np.searchsorted(CHARGE_CLASSES, charge, side="right").astype(np.int32)
-    return of_number * np.int32(N_CHARGES) + of_charge * (of_number > 0)
-
-
-def charges_kind(classes):
-    """Distribution of charges of the classes: 0 without neighbours, otherwise by their number and charge."""
-    return _KIND_OF.take(classes)
-
-
-_CLASSES = np.arange(N_CLASSES, dtype=np.int32)
-_KIND_OF = np.where(_CLASSES < N_CHARGES, 0, 1 + GROUP[_CLASSES // N_CHARGES] * N_CHARGES + _CLASSES % N_CHARGES)
-_KIND_OF = _KIND_OF.astype(np.int32)
-N_KINDS = int(_KIND_OF.max()) + 1
-#: distributions of charge next to hits, by group of their number
-ALIKE = [slice(first, first + N_CHARGES) for first in range(1, N_KINDS, N_CHARGES)]
-
-
-def _smooth_log_densities(counts, exposure, start):
-    """Log densities (K, bins) of charges, per unit of the exposure, that are most probable with a smooth prior.
-
-    The ``counts`` are taken as Poisson numbers with the expectation ``exposure`` times density. The second differences
-    of the log density have a normal prior of standard deviation `BEND`. Where noise hides the charges, the counts have
-    little information, and the prior continues the density as a power of the charge. Newton steps begin at ``start``.
-    """
-    n_kinds, bins = counts.shape
-    second = np.diff(np.eye(bins), 2, axis=0) / BEND
-    stiff, found = second.T @ second, start.copy()
-    # a bin depends on the two before and the two after it: diagonals of one band matrix for all distributions
-    diagonals = np.stack([np.pad(stiff.diagonal(-number), (0, number)) for number in range(3)])
-    for _ in range(NEWTON_STEPS):
-        expected = exposure * np.exp(found)
-        rest = counts - expected - found @ stiff
-        matrix = np.tile(diagonals, n_kinds)
-        matrix[0] += expected.ravel() + 1e-3
-        steps = solveh_banded(matrix, rest.ravel(), overwrite_ab=True, lower=True, check_finite=False)
-        found += np.clip(steps.reshape(found.shape), -LARGEST_STEP, LARGEST_STEP)
-    return found - found.max(axis=1, keepdims=True)
-
-
-def _with_others_alike(counts, exposure):
-    """Counts and exposures, with `STEADY` hits added from the other distributions of the same group."""
-    counts, exposure = counts.copy(), exposure + 1e-9
-    for alike in ALIKE:
-        together = counts[alike].sum(axis=0) + 1e-9
-        density = together / (exposure[alike].sum(axis=0) + 1e-3 * exposure[alike].sum(axis=0).max())
-        weight = STEADY / (density * exposure[alike]).sum(axis=1, keepdims=True)
-        counts[alike] += weight * density * exposure[alike]
-        exposure[alike] *= 1 + weight
-    return counts, exposure
-
-
-def _extrapolated_rows(start, first, second, weights):
-    """Rows (K, bins) of parameters, each with a step length of its own."""
-    step, change = first - start, second - 2 * first + start
-    norms = [np.sqrt((weights * one**2).sum(axis=1, keepdims=True)) for one in (step, change)]
-    length = np.clip(norms[0] / np.maximum(norms[1], 1e-12), 1, LONGEST_STEP)
-    found = start + 2 * length * step + length**2 * change
-    return np.clip(found, second - LARGEST_CHANGE, second + LARGEST_CHANGE)
-
-
-def _steady_rates(hits, exposed):
-    """Rates of hits by class; those of classes with few pixels are those of their number of neighbours."""
-    of_number = (one.reshape(N_NUMBERS, N_CHARGES).sum(axis=1, keepdims=True) for one in (hits, exposed))
-    numbers, pixels = of_number
-    overall = numbers[1:].sum() / max(pixels[1:].sum(), 1)
-    common = np.repeat((numbers + STEADY * overall) / (pixels + STEADY), N_CHARGES, axis=1).ravel()
-    return (hits + STEADY * common) / (exposed + STEADY)
 
 
 def _even_rates():
@@ -287,7 +175,7 @@ class Population:
         """By class and noise: logs of hit over not hit and of not hit over clean, side by side, for the needed noises;
         log of no hit, for all noises."""
         rate = self.rate.astype(np.float32)[:, None]
-        log_density, faint_factor, above, below = self.density.by_kind(charges_kind(_CLASSES))
+        log_density, faint_factor, above, below = self.density.by_kind(charges_kind(CLASSES))
         logs = side_by_side(rate[..., None], log_density, faint_factor, above[..., None], below[..., None])
         return logs, self._at_noises(np.log(_no_hit(rate, above)))
 
@@ -369,17 +257,14 @@ class Population:
         population : Population
             Its rates and distributions of charges are new.
         """
-        kinds = charges_kind(_CLASSES)
+        kinds = charges_kind(CLASSES)
         seen = totals @ counts_as_hit() if seen is None else seen
         # charges are assumed to be equally frequent in pixels that are examined and in those that are not
         exposure = np.zeros_like(counts)
         np.add.at(exposure, kinds, self.rate[:, None] * seen)
-        shapes = np.exp(_smooth_log_densities(*_with_others_alike(counts, exposure), np.log(self.shapes)))
-        # a lower limit keeps charges possible that do not occur in this stack
-        shapes = shapes / shapes.sum(axis=1, keepdims=True) + FLOOR / shapes.shape[1]
-        shapes /= shapes.sum(axis=1, keepdims=True)
+        shapes = smooth_shapes(counts, exposure, self.shapes)
         exposed = (seen * shapes[kinds]).sum(axis=1)
-        rate = _steady_rates(hits, exposed)
+        rate = steady_rates(hits, exposed)
         highest = HIGHEST_RATE * np.maximum(totals.sum(axis=1) / np.maximum(exposed, 1), 1)
         centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2
         return replace(
@@ -417,9 +302,9 @@ class Population:
             The population beyond the second step.
         """
         logs = [np.log(one.rate)[:, None] for one in (self, first, second)]
-        rate = np.exp(_extrapolated_rows(*logs, np.ones((N_CLASSES, 1))))[:, 0]
+        rate = np.exp(extrapolated_rows(*logs, np.ones((N_CLASSES, 1))))[:, 0]
         logs = [np.log(one.shapes) for one in (self, first, second)]
-        shapes = np.exp(_extrapolated_rows(*logs, second.shapes))
+        shapes = np.exp(extrapolated_rows(*logs, second.shapes))
         shapes /= shapes.sum(axis=1, keepdims=True)
         return replace(second, shapes=shapes, rate=np.clip(rate, LOWEST_RATE, second.rate.max()))
 

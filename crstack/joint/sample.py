@@ -7,8 +7,8 @@ import numpy as np
 from crstack.joint.candidates import pieces_of
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, counts_as_hit, sigma_index
 from crstack.joint.likelihood import NODE_REACH, hit_weights
+from crstack.joint.neighbourhoods import N_CLASSES
 from crstack.joint.odds import of_known, with_evidence
-from crstack.joint.population import N_CLASSES
 from crstack.joint.used_places import numbered
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image

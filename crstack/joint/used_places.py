@@ -22,7 +22,8 @@ from crstack.joint.charges import (
     above_least,
     shares,
 )
-from crstack.joint.population import N_CLASSES, N_KINDS, charges_kind, side_by_side
+from crstack.joint.neighbourhoods import N_CLASSES, N_KINDS, charges_kind
+from crstack.joint.population import side_by_side
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image
 from crstack.utils.threads import map_threads, slices

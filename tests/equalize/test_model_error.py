@@ -3,20 +3,21 @@
 import numpy as np
 import pytest
 
+from crstack.equalize.variance.deviations import TAIL, deviations_squared, tail_of_noise
 from crstack.equalize.variance.model_error import fit_model_error
 
 SHARES = np.linspace(0, 0.02, 81)
 
 
-def parts_of(n, seed):
-    """Part of the squared signal for exposures (n) whose structures differ by each of the `SHARES` of the signal."""
+def parts_of(n, seed, shares=SHARES):
+    """Part of the squared signal for exposures (n) whose structures differ by each of some shares of the signal."""
     rng = np.random.default_rng(seed)
     signal = rng.uniform(1000, 10_000, 2000)
     noise = signal + 16
     features = np.stack([signal**2, 0 * signal, 0 * signal])
-    flat = *ordered(rng.standard_normal((n, 5000))), np.ones(5000), np.zeros((3, 5000))
+    flat = *ordered(20 * rng.standard_normal((n, 5000))), np.full(5000, 400.0), np.zeros((3, 5000))
     draws = rng.standard_normal((n, 2000))
-    structures = (ordered(draws * np.sqrt(noise + (share * signal) ** 2)) for share in SHARES)
+    structures = (ordered(draws * np.sqrt(noise + (share * signal) ** 2)) for share in shares)
     return np.array([fit_model_error(n, (*one, noise, features), flat).parts[0] for one in structures])
 
 
@@ -34,3 +35,22 @@ def test_the_error_of_a_model_begins_at_0(n, seed):
     assert np.diff(parts).max() < 0.06 * parts[-1]
     # one that is well measured is not smaller than the true one
     assert (parts[SHARES > 0.01] > SHARES[SHARES > 0.01] ** 2).all()
+
+
+@pytest.mark.parametrize(("n", "quantile"), [(2, 3.84), (3, 3.0), (4, 2.7), (25, 1.7)])
+def test_the_largest_deviations_of_noise(n, quantile):
+    """For two values, the squared deviations are those of one normal value."""
+    values = np.random.default_rng(5).standard_normal((n, 100_000))
+    squares = deviations_squared(*ordered(values), n)
+    assert squares.mean() == pytest.approx(1, rel=0.02)
+    assert np.quantile(squares, TAIL) == pytest.approx(quantile, rel=0.03)
+    assert tail_of_noise(n) == pytest.approx(quantile, rel=0.03)
+
+
+@pytest.mark.parametrize(("n", "least"), [(2, 1.7), (3, 2.1), (5, 2.1)])
+def test_few_places_that_differ_more_raise_the_error_of_all(n, least):
+    """A fifth of the places differ by 9 per cent of the signal, and the others by 3 per cent."""
+    share = np.where(np.random.default_rng(3).random(2000) < 0.2, 0.09, 0.03)
+    (part,) = parts_of(n, 7, [share])
+    # without the large deviations, it would be 1.5 to 1.85 times the error of most
+    assert part > (least * 0.03) ** 2

@@ -19,8 +19,9 @@ from crstack.joint.excess import fit_excess_variance, squared_gradient
 from crstack.joint.false_alarms import _tail_quantile
 from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.joint.neighbourhoods import N_CLASSES, charges_kind
 from crstack.joint.odds import log_odds_alone, log_ratio
-from crstack.joint.population import N_CLASSES, Population, charges_kind
+from crstack.joint.population import Population
 from crstack.joint.posterior_signal import posterior_signal, signal_shift
 from crstack.joint.sweeps import sweep
 from crstack.masks import MaskRules

@@ -12,7 +12,8 @@ from crstack.joint.candidates import Candidates, fewest_known
 from crstack.joint.charges import LOG_SIGMA, HitDensity, noise_of
 from crstack.joint.field import Field
 from crstack.joint.likelihood import NODE_REACH, nodes_of_groups, reach_below, signal_nodes
-from crstack.joint.population import N_KINDS, Population
+from crstack.joint.neighbourhoods import N_KINDS
+from crstack.joint.population import Population
 from crstack.joint.posterior_signal import posterior_signal
 
 

@@ -40,7 +40,8 @@ from crstack.joint.excess import (
 from crstack.joint.false_alarms import CleanNoise
 from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights
-from crstack.joint.population import CORNER, HIGHEST_RATE, N_CLASSES, Population, charges_kind, neighbour_class
+from crstack.joint.neighbourhoods import CORNER, N_CLASSES, charges_kind, neighbour_class
+from crstack.joint.population import HIGHEST_RATE, Population
 from crstack.joint.posterior import joint_posterior
 from crstack.joint.scatter import _median_of
 from crstack.statistics import order_statistics

@@ -13,8 +13,9 @@ from crstack.joint.candidates import Candidates, Chosen, find_candidates
 from crstack.joint.charges import LOG_SIGMA, HitDensity, sigma_index
 from crstack.joint.field import Field
 from crstack.joint.likelihood import NODE_REACH, hit_weights, log_clean
+from crstack.joint.neighbourhoods import N_CLASSES, neighbour_class
 from crstack.joint.odds import log_ratio
-from crstack.joint.population import N_CLASSES, Population, neighbour_class
+from crstack.joint.population import Population
 from crstack.joint.sample import _numbers, numbers_by_noise
 from crstack.joint.scatter import scatter_of
 from crstack.joint.signal_prior import SignalPrior, signal_prior

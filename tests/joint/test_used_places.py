@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity
-from crstack.joint.population import N_CLASSES, N_KINDS, Population, charges_kind
+from crstack.joint.neighbourhoods import N_CLASSES, N_KINDS, charges_kind
+from crstack.joint.population import Population
 from crstack.joint.used_places import numbered
 
 N_BINS = len(CHARGE_EDGES) - 1

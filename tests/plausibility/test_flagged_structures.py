@@ -11,7 +11,7 @@ from astropy.nddata import CCDData
 from crstack import CRStack, JointPosterior
 from crstack.datasets.hits import make_hits
 from crstack.masks.codes import Code
-from crstack.plausibility.flagged_structures import flagged_on_structures
+from crstack.plausibility.flagged_structures import _compared, _Groups, flagged_on_structures
 
 SHAPE, READNOISE = (180, 300), 4.0
 WORDS = "pixels of stars, lines or traces are flagged far more often than others"
@@ -127,3 +127,16 @@ def test_few_hits_among_many_structures_are_not_reported(seed):
     for where, number in ((bright & apart, 21), (~bright & apart, 11)):
         flagged[1].flat[rng.choice(np.flatnonzero(where), number, replace=False)] = True
     assert found_in(flagged, stack.exposures) == []
+
+
+@pytest.mark.parametrize(("number", "far_more"), [(24, False), (29, False), (45, True)])
+def test_few_pixels_on_structures_do_not_show_their_share_precisely(number, far_more):
+    """Of 5000 hits, 10 are expected on the structures of a sample of 40; with two standard errors, 13."""
+    groups = _Groups(np.arange(5000), np.full(5000, 3), 5000)
+    sample = np.arange(20_000) < 40
+    found = _compared(1, groups, np.arange(5000) < number, sample, (1000, 1000))
+    assert (found is not None) == far_more
+    if far_more:
+        # 45 groups of three pixels on 0.2 per cent of a million pixels
+        assert (found.exposure, found.flagged) == (1, pytest.approx(135 / 2000))
+        assert found.times == pytest.approx(45 / ((5000 - 45) * 0.002 / 0.998))
