@@ -154,9 +154,38 @@ def fit_object_and_sky(model, axis):
     """
     model.backgrounds = model.first_levels(model.levels, FAINT)
     sky = [LineTerm("y" if axis == "x" else "x", setting) for setting in ("sky", "backgrounds")]
-    fit_line_terms(model, [*sky, LineTerm(axis, "response")])
+    response = LineTerm(axis, "response")
+    fit_line_terms(model, [*sky, response])
     polish(model)
+    _start_from_whole_object(model, sky, response)
     model.sky_along = sky[0].axis
+
+
+def _start_from_whole_object(model, sky, response):
+    """Fit the terms of the sky and of the object again from a throughput of the whole object, if this is better.
+
+    Rows with little light have no significant throughput of their own. Behind a cloud, they dim as the object does.
+    Where the seeing changes, the trace loses light at the slit, and extended emission does not.
+    """
+    before, lines, terms = criterion(model), list(model.lines), _terms_of(model)
+    fit_line_terms(model, sky)
+    _fit_object_as_a_whole(model, response)
+    _add_line(model, response, *_residuals(model)[:3])
+    model.lines.append(response)
+    polish(model)
+    if criterion(model) > before:
+        model.lines = lines
+        _restore(model, terms)
+
+
+def _fit_object_as_a_whole(model, line):
+    """Fit one throughput of the whole object in each exposure, from which those of its rows or columns start."""
+    for _ in range(POLISHING):
+        left, signal, variance, _ = _residuals(model)
+        regressor = _object_in(signal, line)
+        of_all = LineTerm(line.crosses, line.setting).arrays(left, regressor, variance)
+        share, _ = fit_lines(*(np.ascontiguousarray(one).reshape(*one.shape[:-2], 1, -1) for one in of_all), lengths=())
+        _set_response(model, share[:, :, :1], regressor, signal)
 
 
 def at_other_places(model):
@@ -278,9 +307,12 @@ def _regressor(model, line, signal):
         return np.maximum(straight_part(signal, line.axis), 0)
     if len(model.levels) == 2:
         signal = ndimage.median_filter(signal, (1, ALONG) if line.axis == "x" else (ALONG, 1))
-    if _sky_beside(model, line):
-        return np.maximum(signal - straight_part(signal, line.crosses), 0)
-    return signal
+    return _object_in(signal, line) if _sky_beside(model, line) else signal
+
+
+def _object_in(signal, line):
+    """Image (ny, nx) without the lines that cross the rows or columns of a term."""
+    return np.maximum(signal - straight_part(signal, line.crosses), 0)
 
 
 def _terms_of(model):
@@ -302,14 +334,19 @@ def _add_line(model, line, left, signal, variance):
     if line.axis == "y":
         share = share.transpose(0, 2, 1)
     if line.setting == "response":
-        before = np.float32(0) if model.gains is None else model.gains
-        if regressor is not signal:
-            # all but the object stays, and so does its noise
-            share = share * (regressor / np.maximum(signal, np.maximum(regressor, 1e-6)))
-        # where there is little signal, a fit may give a negative throughput, which no exposure has
-        model.gains = np.maximum(before + share, LEAST_THROUGHPUT - 1)
-        model.brightness = regressor
+        _set_response(model, share, regressor, signal)
         return
     if line.setting == "sky":
         share = share * regressor
     model.added = share if model.added is None else model.added + share
+
+
+def _set_response(model, share, regressor, signal):
+    """Change the throughput along rows and columns by shares of a part of the signal."""
+    before = np.float32(0) if model.gains is None else model.gains
+    if regressor is not signal:
+        # all but the object stays, and so does its noise
+        share = share * (regressor / np.maximum(signal, np.maximum(regressor, 1e-6)))
+    # where there is little signal, a fit may give a negative throughput, which no exposure has
+    model.gains = np.maximum(before + share, LEAST_THROUGHPUT - 1)
+    model.brightness = regressor
