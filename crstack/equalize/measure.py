@@ -11,6 +11,7 @@ from crstack.equalize.fit.dark_parts import describes_more_than_noise, sky_with_
 from crstack.equalize.fit.differences import NAMES, Differences
 from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.fit.hot import with_hot_pixels
+from crstack.equalize.fit.kernel_steps import steps_of_kernels
 from crstack.equalize.fit.line_rounds import (
     LEAST_LINES,
     MOST_LINES,
@@ -146,6 +147,8 @@ def _measured(levels, variance_of, bad, names, noises, steps, comparable):
     # a part of the image is too small to measure the change of the shift over the whole image
     settings = {"noises": noises, "drifting": known[0].shape == levels.shape, "steps": steps}
     part = _refined(ExpectedExposures(*known, **settings))
+    if steps is None:
+        part = _with_steps_of_kernels(part, known, settings)
     start = first_factors(part.levels) if "flux_factors" in names else None
     if start is not None:
         part = min(part, _refined(ExpectedExposures(*known, start=start, **settings)), key=ExpectedExposures.misfit)
@@ -177,6 +180,20 @@ def _measured(levels, variance_of, bad, names, noises, steps, comparable):
     fit_line_terms(whole, part.lines)
     polish(whole)
     return whole.result()
+
+
+def _with_steps_of_kernels(part, known, settings):
+    """A fit, or one with the steps that its kernels show, if this is better. Its steps are then in the settings."""
+    steps = steps_of_kernels(part)
+    if steps is None:
+        return part
+    stepped = _refined(ExpectedExposures(*known, **settings | {"steps": steps}))
+    # elsewhere, the noise of the common image is moved too, so that it is not that of the exposure
+    structure = structure_of(part) & structure_of(stepped)
+    if stepped.misfit(structure) >= part.misfit(structure):
+        return part
+    settings["steps"] = steps
+    return stepped
 
 
 def _better(part, other, comparable):

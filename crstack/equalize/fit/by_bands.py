@@ -19,7 +19,7 @@ from crstack.utils.threads import map_threads, row_bands
 __all__ = ["ExposuresByBands"]
 
 #: rows beside a band that its result depends on, through kernels, windows of their effect, and hot pixels
-MARGIN = 16
+MARGIN = 32
 #: approximate pixels of a band
 PIXELS_PER_BAND = 1 << 19
 #: what a round changes

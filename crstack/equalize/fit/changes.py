@@ -20,8 +20,9 @@ __all__ = [
     "without_hot",
 ]
 
-#: window (pixels) in which a change is compared with its noise, and largest mean square that counts as noise
-WINDOW, NOISE_LIMIT = 5, 2.0
+#: a change is compared with its noise in pixels and in means of larger boxes (sides, pixels), by its mean square in
+#: windows (pixels); largest mean square that counts as noise
+BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (5, 7, 15), 2.0
 #: least value of a kernel that counts for the noise, as a share of the largest
 LEAST_STEP = 0.02
 
@@ -205,11 +206,21 @@ def largest_blur(blurs, changes, steps):
 
 
 def _without_noise(change, own):
-    """A change (ny, nx) and its variance, in place, less the share that is noise."""
-    share = _more_than(own, change)
-    change *= share
-    own *= share**2
-    return change, own
+    """A change (ny, nx) and its variance, less what is noise.
+
+    Where the change of single pixels is mostly noise, its mean in boxes may not be: the faint light of stars and large
+    sources moves with the scene too. What is noise in pixels is replaced by means in boxes, as far as they are more.
+    """
+    rest, left = change, np.float32(1)
+    found, variance = np.zeros_like(change), np.zeros_like(change)
+    for box, window in zip(BOXES, WINDOWS, strict=True):
+        wide = ndimage.uniform_filter(rest, box)
+        of_wide = ndimage.uniform_filter(own, box) / np.float32(box**2)
+        share = _more_than(of_wide, wide, window)
+        found += share * wide
+        variance += (left * share) ** 2 * of_wide
+        rest, left = (1 - share) * rest, (1 - share) * left
+    return found, variance
 
 
 def _through(noise, kernel):
@@ -220,6 +231,6 @@ def _through(noise, kernel):
     return ndimage.convolve(noise, (kernel[middle, middle] ** 2).astype(np.float32), mode="nearest")
 
 
-def _more_than(noise, change):
-    """Share of a change that is not noise, measured by its mean square around each pixel."""
-    return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)
+def _more_than(noise, change, window):
+    """Share of a change that is not noise, measured by its mean square in a window around each pixel."""
+    return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, window), 1e-30), 0, 1)
