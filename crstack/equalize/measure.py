@@ -37,7 +37,7 @@ from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.fit.saturated import with_saturated_stars
 from crstack.equalize.terms.first_factors import first_factors
 from crstack.equalize.terms.offsets import hot_pixels
-from crstack.equalize.variance.place_variance import contrast_squared
+from crstack.equalize.variance.places import contrast_squared
 from crstack.utils.memory import in_files
 from crstack.utils.pixels import dilate, informative_box
 from crstack.utils.threads import map_threads, wide_bands

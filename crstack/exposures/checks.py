@@ -31,6 +31,9 @@ from crstack.utils.words import counted
 
 __all__ = ["checked"]
 
+#: step of the rows and columns whose median is the level of an exposure
+STEP = 7
+
 log = logging.getLogger("crstack.exposures")
 
 #: what pixels hold in every exposure that light does not give, and a possible cause
@@ -160,8 +163,9 @@ def _with_rounding(exposures, read):
 
 def _median_of_valid(exposures, i):
     """Median of a sample of the values of an exposure that are not bad; 0 if there are none."""
-    some, bad = exposures.data[i][::7, ::7], exposures.bad_of(i)
-    some = some if bad is None else some[~bad[::7, ::7]]
+    sample, bad = np.s_[::STEP, ::STEP], exposures.bad_of(i)
+    some = exposures.data[i][sample]
+    some = some if bad is None else some[~bad[sample]]
     return float(median_of_values(some)) if some.size else 0.0
 
 

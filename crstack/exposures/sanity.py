@@ -22,8 +22,16 @@ SAMPLE = 200_000
 TIMES, TOGETHER = 2.0, 0.15
 
 
+#: quantile of the others above which pixels are bright. Their contrast, or level, counts if it exceeds these numbers of
+#: standard deviations. An exposure has no light if it has less than this share of it
+BRIGHT, CLEAR_CONTRAST, CLEAR_LEVEL, UNLIT = 0.98, 20, 3, 0.1
+#: fewest pixels of a sample
+FEWEST_PIXELS = 1000
+
+
 def is_constant(plane, bad=None):
     """Whether all valid values of an image are one value."""
+    # a small sample first, because hardly any image is constant
     sample = plane[::7, ::7] if bad is None else plane[::7, ::7][~bad[::7, ::7]]
     if sample.size and (sample != sample.flat[0]).any():
         return False
@@ -160,7 +168,7 @@ def unlit(data, bad, sigma, factors=None):
     some = data[:, ::step, ::step].reshape(n, -1)
     if bad is not None:
         some = some[:, ~bad[:, ::step, ::step].reshape(n, -1).any(axis=0)]
-    if some.shape[1] < 1000:
+    if some.shape[1] < FEWEST_PIXELS:
         return []
     factors = np.ones(n, np.float32) if factors is None else np.asarray(factors, np.float32)
     some = some / factors[:, None]
@@ -170,17 +178,17 @@ def unlit(data, bad, sigma, factors=None):
     def found_of(i):
         rest = np.delete(above, i, axis=0)
         others = rest.min(axis=0)
-        faint, bright = np.quantile(others, [0.5, 0.98])
+        faint, bright = np.quantile(others, [0.5, BRIGHT])
         top = others >= bright
         highest = median_of_values(others[top])
         contrast = (highest - faint) * factors[i]
         own = median_of_values(above[i][top]) * factors[i]
         level = median_of_values(np.delete(levels, i)) * factors[i]
-        # the contrast must be significant in the shortest exposure too
-        clear = 20 * sigma * factors[i] / min(factors)
-        if contrast > clear and own < 0.1 * contrast and _is_shared(rest > (faint + highest) / 2):
+        # it must be significant in the shortest exposure too
+        scatter = sigma * factors[i] / min(factors)
+        if contrast > CLEAR_CONTRAST * scatter and own < UNLIT * contrast and _is_shared(rest > (faint + highest) / 2):
             return i, float(own), float(contrast)
-        if level > 3 * sigma * factors[i] / min(factors) and levels[i] * factors[i] < 0.1 * level:
+        if level > CLEAR_LEVEL * scatter and levels[i] * factors[i] < UNLIT * level:
             return i, float(levels[i] * factors[i]), float(level)
         return None
 

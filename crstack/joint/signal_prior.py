@@ -20,8 +20,11 @@ LEAST = 1e-6
 NO_WIDTH = -1e4
 #: expectation of the lower of two normal deviates below their mean
 LOWER_OF_TWO = 0.5642
-#: standard deviation of a median of N normal deviates; 1.2533 / sqrt(N) for more
+#: standard deviation of a median of N normal deviates; for more of them, `OF_MANY` over the root of N
+OF_MANY = 1.2533
 OF_MEDIAN = {1: 1.0, 2: 0.826, 3: 0.670, 4: 0.546, 5: 0.536, 6: 0.465, 7: 0.459}
+#: least variance (electrons squared) that does not come from photons
+LEAST_CONSTANT = 0.1
 #: steps of the deconvolution, and of its grid in standard deviations of the noise
 STEPS, GRID = 100, 0.1
 MOST_BINS = 20_000
@@ -147,8 +150,8 @@ def signal_prior(levels, sigma, widest=np.inf, unlike=None):
     intervals = min(INTERVALS, middle.size // FEWEST)
     if intervals < 4:
         return None
-    constant = max(float(median_of_values(noise**2 - np.maximum(middle, 0))), 0.1)
-    signal, share = _deconvolved(middle, constant, OF_MEDIAN.get(n, 1.2533 / np.sqrt(n)))
+    constant = max(float(median_of_values(noise**2 - np.maximum(middle, 0))), LEAST_CONSTANT)
+    signal, share = _deconvolved(middle, constant, OF_MEDIAN.get(n, OF_MANY / np.sqrt(n)))
     below = np.concatenate([[0], np.cumsum(share)])
     # where pixels are few, the distribution is even between knots
     knots = np.interp(np.linspace(0, 1, intervals + 1), below, signal)

@@ -20,9 +20,10 @@ from crstack.files.fits_writing import write_fits
 from crstack.files.headers import chip_hdus
 from crstack.masks.codes import Code, exposure_name, recoded, with_code
 from crstack.masks.features import find_features
-from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
 from crstack.masks.quality import quality_images, write_exposures
+from crstack.masks.reading import masks_from_hdulist
 from crstack.masks.rules import MaskRules, codes_of_hits
+from crstack.masks.writing import masks_to_hdulist
 from crstack.utils.memory import limited_memory, place_of
 from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_number

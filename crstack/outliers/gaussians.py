@@ -12,6 +12,8 @@ ITERATIONS = 15
 LEAST, MOST, FIRST = 0.05, 16.0, 1.5
 #: largest shift of the centre (pixels), and radius (pixels) within which image and model are compared
 FARTHEST, RADIUS = 3.0, 4.5
+#: largest correlation of both axes: a tilted Gaussian must not become a line
+MOST_TILT = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ def fit_gaussians(images, variance):
             )
             x, y = (np.clip(place + 2 * move, -FARTHEST, FARTHEST) for place, move in ((x, mx), (y, my)))
             xx, yy = (np.clip(2 * one, LEAST, MOST) for one in (mxx - mx * mx, myy - my * my))
-            limit = 0.95 * np.sqrt(xx * yy)
+            limit = MOST_TILT * np.sqrt(xx * yy)
             xy = np.clip(2 * (mxy - mx * my), -limit, limit)
     dx, dy, weights = _weights(rows, columns, x, y, xx, yy, xy)
     amplitude = (images * weights).sum(axis=(1, 2)) / (weights**2).sum(axis=(1, 2))

@@ -38,6 +38,8 @@ REACH, OUTSIDE = 40, 30
 WIDE_REACH, WIDE_OUTSIDE = 100, 70
 #: least light at the edge of a trail, in standard deviations of a pixel, and of the median at one distance
 EDGE, SIGNIFICANT = 0.15, 4.0
+#: standard error of a median over that of a mean
+OF_MEDIAN = 1.25
 #: noise of a difference, in units of the step of the values, below which medians differ by one step by chance
 FEW_STEPS = 2.0
 #: largest light of the other exposures relative to that of the trail
@@ -323,7 +325,7 @@ def _beside(point, direction, flagged, exposures, i, limits, *, lowest=False):
 
 def _least_light(sigma, number, step):
     """Least light of a trail at each distance from its line, by the noise of ``number`` values in steps of ``step``."""
-    least = np.maximum(EDGE * sigma, SIGNIFICANT * 1.25 * sigma / np.sqrt(np.maximum(number, 1)))
+    least = np.maximum(EDGE * sigma, SIGNIFICANT * OF_MEDIAN * sigma / np.sqrt(np.maximum(number, 1)))
     return np.maximum(least, step) if sigma < FEW_STEPS * step else least
 
 

@@ -17,7 +17,9 @@ from crstack import MaskSet
 from crstack.cli import main
 from crstack.cli.init import parameter_file
 from crstack.cli.parser import make_parser
+from crstack.cli.without_file import configuration_of_options
 from crstack.config.configuration import read_configuration
+from crstack.exceptions import InputError
 from crstack.files.history import history_of
 
 PLAIN = ["--no-plots", "--log-level", "error"]
@@ -79,7 +81,7 @@ def test_patterns_and_keywords_of_headers(here):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ([*NAMES], "gain must be given, such as --gain 1.2"),
+        ([*NAMES], "gain must be given, such as --gain"),
         (
             [*NAMES, "--gain", "two"],
             "gain must be a number greater than 0, or a keyword .*; got 'two'",
@@ -486,3 +488,15 @@ def test_a_read_noise_below_0_is_reported_as_typed(here, capsys, typed):
 def test_a_gain_below_0_is_reported_as_typed(here, capsys):
     numbers = ["--gain=-0.5 adu/electron", "--readnoise", "4 electron", "--bias", "0"]
     refused(capsys, ["run", *NAMES, *numbers], "gain must be greater than 0; got '-0.5 adu/electron'")
+
+
+@pytest.mark.parametrize("unit", ["electron", "electron/s", "adu", "adu/s"])
+def test_only_exposures_in_electrons_need_no_gain(tmp_path, monkeypatch, unit):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.fits", "b.fits"):
+        fits.PrimaryHDU(np.ones((20, 30), np.float32), fits.Header({"BUNIT": unit})).writeto(name)
+    if unit.startswith("electron"):
+        assert configuration_of_options(["a.fits", "b.fits"], readnoise="4 electron")["gain"] == 1
+        return
+    with pytest.raises(InputError, match="gain must be given, such as --gain"):
+        configuration_of_options(["a.fits", "b.fits"], readnoise="4 electron")

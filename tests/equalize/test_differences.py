@@ -16,7 +16,8 @@ from crstack.equalize.fit.surfaces import Mesh, smooth_surface
 from crstack.equalize.terms.steps import _least_rest, moved, whole_steps
 from crstack.equalize.variance.deviations import deviations_squared
 from crstack.equalize.variance.model_error import features_of, fit_model_error, places_to_fit
-from crstack.equalize.variance.place_variance import contrast_squared, place_variance
+from crstack.equalize.variance.place_variance import place_variance
+from crstack.equalize.variance.places import contrast_squared
 from crstack.exceptions import InputError
 from crstack.utils.pixels import contrast_of
 

@@ -16,7 +16,7 @@ from crstack.equalize.terms import clean, flux, offsets, response, steps
 from crstack.equalize.terms.clean import CleanPixels
 from crstack.equalize.terms.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
 from crstack.equalize.terms.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
-from crstack.equalize.variance import deviations, model_error, place_variance
+from crstack.equalize.variance import deviations, model_error, places
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.statistics import order_statistics
@@ -360,8 +360,8 @@ def test_what_stands_out_for_whole_steps():
 def test_kinds_of_places_by_their_contrast():
     """0 where the contrast is less than half the noise; one more for each factor of 2 in it."""
     contrast = np.array([0, 0.4, 0.51, 1, 1.99, 2, 4, 7.9, 8, 1e9])
-    found = place_variance._kinds(np.float32(contrast * 3) ** 2, np.float32(9))
-    np.testing.assert_array_equal(found, [0, 0, 0, 1, 1, 2, 3, 3, 4, place_variance.N_KINDS - 2])
+    found = places._kinds(np.float32(contrast * 3) ** 2, np.float32(9))
+    np.testing.assert_array_equal(found, [0, 0, 0, 1, 1, 2, 3, 3, 4, places.N_KINDS - 2])
 
 
 @pytest.mark.parametrize("n", [3, 4])
@@ -370,9 +370,7 @@ def test_deviations_of_the_lowest_from_the_median(n):
     rng = np.random.default_rng(1)
     cube = rng.normal(0, 3, (n, 100, 120)).astype(np.float32)
     cube[1, :, :60] += 1000
-    _, square, variance, kind = place_variance._deviations(
-        cube, lambda signal: np.full(signal.shape, np.float32(9)), None
-    )
+    _, square, variance, kind = places._deviations(cube, lambda signal: np.full(signal.shape, np.float32(9)), None)
     np.testing.assert_array_equal(variance, np.full((100, 120), 9))
     assert square[:, 65:].mean() / 9 == pytest.approx(1, abs=0.05)
     # two values that are left have one difference
@@ -411,36 +409,36 @@ def places_of(seed=5):
     variance = rng.uniform(5, 15, shape).astype(np.float32)
     true = variance + np.where(kind == 1, 0, 0.1 * contrast2)
     square = (true * rng.standard_normal(shape) ** 2).astype(np.float32)
-    return place_variance._Places(contrast2, square, variance, kind.astype(np.int8))
+    return places.Places(contrast2, square, variance, kind.astype(np.int8))
 
 
 def test_shares_of_the_contrast_by_kind(monkeypatch):
-    places = places_of()
-    monkeypatch.setattr(place_variance, "FEWEST", 1000)
-    found = places.shares_of_kinds()
-    weight = places.contrast2 / (places.variance + place_variance.SMOOTH * places.contrast2) ** 2
-    some = places.kind == 2
-    excess = (weight * (places.square - places.variance))[some].sum()
-    assert found[2] == pytest.approx(excess / (weight * places.contrast2)[some].sum(), rel=1e-4)
+    found_places = places_of()
+    monkeypatch.setattr(places, "FEWEST", 1000)
+    found = found_places.shares_of_kinds()
+    weight = found_places.contrast2 / (found_places.variance + places.SMOOTH * found_places.contrast2) ** 2
+    some = found_places.kind == 2
+    excess = (weight * (found_places.square - found_places.variance))[some].sum()
+    assert found[2] == pytest.approx(excess / (weight * found_places.contrast2)[some].sum(), rel=1e-4)
     assert found[2] == pytest.approx(0.1, rel=0.15)
     # noise, too few, and what is flat
     assert not found[[0, 1, 3]].any()
-    assert found.shape == (place_variance.N_KINDS,)
+    assert found.shape == (places.N_KINDS,)
 
 
 def test_factors_of_the_tails():
-    places = places_of()
-    places.square[10:14, 50:] *= 30
-    shares = np.zeros(place_variance.N_KINDS, np.float32)
+    found_places = places_of()
+    found_places.square[10:14, 50:] *= 30
+    shares = np.zeros(places.N_KINDS, np.float32)
     shares[1:3] = 0.01, 0.1
-    some = places.kind == 2
-    ratio = places.square[some] / (places.variance[some] + 0.1 * places.contrast2[some])
-    of_noise = np.quantile(ratio, place_variance.TAIL) / 3
-    found = places.tails(shares, of_noise)
+    some = found_places.kind == 2
+    ratio = found_places.square[some] / (found_places.variance[some] + 0.1 * found_places.contrast2[some])
+    of_noise = np.quantile(ratio, places.TAIL) / 3
+    found = found_places.tails(shares, of_noise)
     assert found[2] == pytest.approx(3, rel=1e-5)
     # never less than 1, and 1 without a share
     assert found[0] == found[3] == 1
-    assert places.tails(shares, 1e9)[2] == 1
+    assert found_places.tails(shares, 1e9)[2] == 1
 
 
 def test_a_slope_that_matters_in_some_cells_is_fitted():
@@ -542,7 +540,7 @@ def test_one_value_that_is_too_low_makes_no_hole_in_the_image_of_many(n):
     cube = np.random.default_rng(3).normal(100, 5, (n, 20, 30)).astype(np.float32)
     cube[1, 8, 9] = 40
     cube[1:, 15, 20] += 500
-    image = place_variance._ordered(cube, lambda signal: np.full(signal.shape, np.float32(25)))[4]
+    image = places.ordered(cube, lambda signal: np.full(signal.shape, np.float32(25)))[4]
     if n > 3:
         assert image[8, 9] == pytest.approx(100, abs=12)
     else:

@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
-from crstack.equalize.variance import place_variance
+from crstack.equalize.variance import place_variance, places
 from crstack.equalize.variance.hits_of_two import CLIP_SIGMA_OF_TWO, HIT_SIGMA, HitsOfTwo, crossings
 from crstack.joint import scatter
 from crstack.joint.expected import counts_of
@@ -60,9 +60,9 @@ def test_a_deviation_of_two_exposures_counts_up_to_four_expected_variances():
     square = np.array([[19.0, 76.0, 500.0, 500.0]], np.float32)
     contrast2, variance = np.array([[20.0, 20.0, 20.0, 0.0]], np.float32), np.full((1, 4), np.float32(9))
     # one flat pixel in 20 has a hit of 10 electrons
-    two = place_variance._Two(None, np.ones((1, 4), bool), None, HitsOfTwo(np.array([10.0]), 20, 0.5))
-    places = place_variance._Places(contrast2, square, variance, np.ones((1, 4), np.int8), two)
-    found = places._squares(np.s_[:], np.full(place_variance.N_KINDS, np.float32(0.5)))
+    two = places._Two(None, np.ones((1, 4), bool), None, HitsOfTwo(np.array([10.0]), 20, 0.5))
+    some = places.Places(contrast2, square, variance, np.ones((1, 4), np.int8), two)
+    found = some._squares(np.s_[:], np.full(places.N_KINDS, np.float32(0.5)))
     mean = 0.92 + (4 - 0.92) / 20
     np.testing.assert_allclose(found, [[19 / mean, 76 / mean, 76 / mean, 500]], rtol=1e-5)
 
@@ -73,10 +73,10 @@ def test_a_track_of_one_exposure_is_no_local_excess():
     shape = (30, 40)
     first = np.ones(shape, bool)
     first[:, 20:] = rng.random((30, 20)) < 0.5
-    two = place_variance._Two(None, first)
+    two = places._Two(None, first)
     planes = [np.ones(shape, np.float32)] * 3
-    places = place_variance._Places(*planes, np.ones(shape, np.int8), two)
-    found = places.excess_around(np.full(shape, np.float32(6)), slice(0, 30))
+    some = places.Places(*planes, np.ones(shape, np.int8), two)
+    found = some.excess_around(np.full(shape, np.float32(6)), slice(0, 30))
     assert found[:, :15].max() == pytest.approx(0, abs=1e-5)
     assert found[:, 25:].mean() == pytest.approx(6, rel=0.25)
     assert found.max() <= 6.0001

@@ -29,6 +29,8 @@ PRIOR = 0.1
 ROUNDS, HUBER = 3, 2.0
 #: residual of the kernel in the first round, as a share of the contrast squared
 FIRST_SHARE = 0.3**2
+#: median of the square of a standard normal number
+MEDIAN_OF_SQUARE = 0.455
 #: quantile of the contrast above which pixels measure the residual of the kernel
 OF_CONTRAST = 0.8
 #: a value this number of standard deviations too high is hit and has no weight. The standard deviation includes this
@@ -314,5 +316,5 @@ def _structure_share(residual, variance, square, some):
     """Residual variance over the square of the contrast, in some pixels."""
     if not some.any():
         return 0.0
-    over = residual[some] ** 2 / 0.455 - variance[some]
+    over = residual[some] ** 2 / MEDIAN_OF_SQUARE - variance[some]
     return float(max(median_of_values(over / square[some]), 0.0))

@@ -30,6 +30,8 @@ UNEQUAL, WRONG, WRONG_RESPONSE = 1.2, 1.5, 2.0
 WIDTHS, ALL_WIDTHS = 1.5, 1.8
 #: reach (pixels) of a star that is compared, and signal over noise of its peak
 REACH, PEAK = 7, 30.0
+#: most stars of an exposure whose widths are measured
+MOST_STARS = 200
 #: offsets are doubted if the correlation after them is below this share of the highest one
 ALIGNED = 0.9
 #: what to write in a parameter file, so that a term is measured
@@ -319,7 +321,7 @@ def _width_of_stars(exposures, i):
     places = np.argwhere(peaks)
     inside = (places >= REACH).all(axis=1) & (places < np.array(plane.shape) - REACH).all(axis=1)
     widths = []
-    for row, column in places[inside][:200]:
+    for row, column in places[inside][:MOST_STARS]:
         cut = plane[row - REACH : row + REACH + 1, column - REACH : column + REACH + 1]
         width = _width(cut)
         if width is not None:

@@ -255,6 +255,7 @@ def _prepared(exposures, statistics, box, factors):
         cleaned[hit] = medians_around(cleaned, *np.nonzero(hit))
         electrons = np.broadcast_to(noise.electrons_per_unit, exposures.shape)[box]
         readnoise = np.broadcast_to(noise.readnoise_electrons, exposures.shape)[box]
+        # the transform of Anscombe (1948), with 3/8, gives Poisson numbers the variance 1
         transformed = 2 * np.sqrt(np.maximum(cleaned * electrons + 0.375 + readnoise**2, 0))
         return transformed.astype(np.float32) / np.sqrt(np.float32(factors[i]))
 

@@ -31,6 +31,9 @@ STRUCTURE, CLIP = 5.0, 5.0
 LOWERED = 1.02
 #: this many pixels beside its maximum, the correlation of a field is less than the second number times the maximum
 BESIDE, OF_TOP = 8, 0.8
+#: share of the sides over which the window of a correlation rises from 0 to 1, and largest part of a pixel that is left
+#: along an axis without a step
+FADE, HALF = 0.1, 0.49
 #: throughputs with which the exposures are compared
 THROUGHPUTS = np.geomspace(1 / 8, 8, 61)
 
@@ -237,7 +240,7 @@ def _structure(plane):
     over = plane - low[1]
     noise = max(low[1] - low[0], 1e-6)
     over = np.sign(over) * np.sqrt(np.maximum(np.abs(over) - 2 * noise, 0))
-    fade = [np.minimum(np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.1 * side), 1) for side in over.shape]
+    fade = [np.minimum(np.minimum(np.arange(side), np.arange(side)[::-1]) / (FADE * side), 1) for side in over.shape]
     return (over * np.outer(*fade)).astype(np.float32)
 
 
@@ -267,7 +270,7 @@ def _step(correlation, alike):
         column = LARGEST
     # less than a pixel stays
     return tuple(
-        min(max(one, -0.49), 0.49) if k == LARGEST else one for one, k in zip(shift, (column, row), strict=True)
+        min(max(one, -HALF), HALF) if k == LARGEST else one for one, k in zip(shift, (column, row), strict=True)
     )
 
 

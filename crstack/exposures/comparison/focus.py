@@ -20,8 +20,9 @@ FEWEST, MOST = 5, 40
 AREA, ELONGATION = 400, 2
 #: distance (pixels) from a bad value within which a star is not used
 FROM_BAD = 4
-#: an exposure of the same field shows more than this share of the stars, with the first share of the usual light
-SHOWN, LEAST_SHOWN = 0.25, 0.75
+#: an exposure of the same field shows more than the third share of the stars, with the first share of the usual light,
+#: which is that of the brighter stars: the second quantile
+SHOWN, USUAL, LEAST_SHOWN = 0.25, 0.75, 0.75
 #: least light of the median star in standard deviations; with less its profile is not known
 SIGNIFICANT = 30.0
 #: largest radius (pixels) of half of the light of a star in focus: traces and noise fill the whole aperture
@@ -166,7 +167,7 @@ def _median_stars(data, bad, places):
     stamps, light = stamps[:, bright], light[bright]
     each = stamps[..., radius < RADIUS].sum(axis=2)
     ratios = each / np.maximum(each.max(axis=0), 1e-30)
-    shown = (ratios > SHOWN * np.quantile(ratios, 0.75, axis=1)[:, None]).mean(axis=1)
+    shown = (ratios > SHOWN * np.quantile(ratios, USUAL, axis=1)[:, None]).mean(axis=1)
     return [
         median_of_values(one / light[:, None, None], axis=0) if share > LEAST_SHOWN else None
         for one, share in zip(stamps, shown, strict=True)

@@ -7,7 +7,8 @@ import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack.exceptions import InputError
-from crstack.exposures.input.reading import Reading, as_given
+from crstack.exposures.input.given import Reading
+from crstack.exposures.input.reading import as_given
 from crstack.noise import NoiseModel
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import at_pixels

@@ -15,7 +15,8 @@ from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.exposures.bad_values.saturation import Plateau, find_plateau, limit_with_noise, stated_limit
-from crstack.exposures.input.reading import Reading, as_given
+from crstack.exposures.input.given import Reading
+from crstack.exposures.input.reading import as_given
 
 NOISE = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
 
