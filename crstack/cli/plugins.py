@@ -1,6 +1,5 @@
 """``crstack plugins``: the installed plug-ins."""
 
-from crstack.exceptions import PluginError
 from crstack.utils.log import log, settings_lines
 from crstack.utils.registry import BOUNDARIES, DETECTORS, METHODS
 
@@ -15,11 +14,8 @@ def show_plugins():
     for title, registry in (("Methods", METHODS), ("Detectors", DETECTORS), ("Boundary models", BOUNDARIES)):
         words = f"{title} (entry points {registry.group})"
         log.note("%s\n%s\n", words, "-" * len(words))
-        for name in registry.names():
-            try:
-                _show(name, registry.get(name))
-            except PluginError as error:
-                log.warning("%s", error)
+        for name, kind in registry.load_all().items():
+            _show(name, kind)
 
 
 def _show(name, kind):
@@ -35,5 +31,5 @@ def _show(name, kind):
 
 
 def _default(value):
-    # a field of a dataclass without default
+    """The default of a parameter, as words; a field of a dataclass may have none."""
     return "(must be given)" if type(value).__name__ == "_MISSING_TYPE" else repr(value)

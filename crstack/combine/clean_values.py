@@ -3,7 +3,7 @@
 import numpy as np
 
 from crstack.combine.order import order_table
-from crstack.combine.smooth_signal import smoothed_by_bands
+from crstack.combine.smooth_signal import smoothed_signal
 from crstack.combine.weights import weighted_mean, weighted_variance
 from crstack.utils.cached import cached_property
 
@@ -257,7 +257,7 @@ def expected_signal(exposures, statistics, masks=None, weights=None):
         parts = exposures.cutout(box), statistics.rows(rows), masks and masks.rows(rows)
         return CleanValues(*parts, weights).first_estimate()
 
-    return smoothed_by_bands(estimate, exposures.shape)
+    return smoothed_signal(estimate, exposures.shape)
 
 
 def variance_for_median(variances, used):

@@ -6,7 +6,7 @@ from scipy import ndimage
 from crstack.utils.memory import empty_image
 from crstack.utils.threads import map_threads, row_bands
 
-__all__ = ["smoothed_by_bands", "smoothed_signal"]
+__all__ = ["smoothed_signal"]
 
 #: sides of the windows of the filter: a spectrum is smooth along one axis only
 WINDOWS = ((5, 5), (1, 9), (9, 1))
@@ -19,8 +19,8 @@ PIXELS_PER_BAND = 1 << 16
 BANDS_AT_ONCE = 4
 
 
-def smoothed_signal(image, variance, clean):
-    """Signal that has less noise where the image is smooth.
+def smoothed_signal(estimate, shape):
+    """Signal that has less noise where the image is smooth, computed by bands of rows.
 
     A variance at the value itself is too small if the value is low by chance, and too large if it is high. The mean of
     (value - truth) / sigma is then negative. Here the mean of the neighbours replaces the value, to the extent that
@@ -28,13 +28,11 @@ def smoothed_signal(image, variance, clean):
 
     Parameters
     ----------
-    image : `~numpy.ndarray`
-        float32 (ny, nx), any value where there is no clean one.
-    variance : `~numpy.ndarray`
+    estimate : callable
+        ``estimate(rows)`` gives three arrays (k, nx) for some rows (a slice): image, its variance, and the pixels with
+        a clean value. The others get the mean of their clean neighbours, or keep their value if there are none.
+    shape : tuple of int
         (ny, nx) of the image.
-    clean : `~numpy.ndarray` of bool
-        (ny, nx), pixels with a clean value. The others get the mean of their clean neighbours, or keep their value if
-        there are none.
 
     Returns
     -------
@@ -45,24 +43,6 @@ def smoothed_signal(image, variance, clean):
     -----
     The local linear minimum mean square error filter (Lee 1980, IEEE Trans. Pattern Anal. Mach. Intell. 2, 165), in a
     square and in two long windows. The window with the smallest weight of the value itself is used.
-    """
-    return smoothed_by_bands(lambda rows: (image[rows], variance[rows], clean[rows]), image.shape)
-
-
-def smoothed_by_bands(estimate, shape):
-    """The same as `smoothed_signal`, for an image that is computed by bands of rows.
-
-    Parameters
-    ----------
-    estimate : callable
-        ``estimate(rows)`` gives image, variance and pixels with a clean value of some rows (a slice).
-    shape : tuple of int
-        (ny, nx) of the image.
-
-    Returns
-    -------
-    signal : `~numpy.ndarray`
-        float32 (ny, nx).
     """
     signal = empty_image(shape)
     reach = max(window[0] for window in WINDOWS) // 2

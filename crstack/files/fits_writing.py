@@ -11,11 +11,10 @@ from crstack.files.whole import atomic_path, check_not_exposure
 from crstack.utils.memory import in_files
 from crstack.utils.validation import check_boolean, check_choice
 
-__all__ = ["COMPRESSIONS", "ENDINGS", "compressed", "ending_of", "in_byte_order", "write_fits"]
+__all__ = ["COMPRESSIONS", "compressed", "ending_of", "in_byte_order", "write_fits"]
 
 #: endings of file names by compression: gzip of the whole file, or of each row in a FITS file of compressed images
 COMPRESSIONS = {"none": ".fits", "gzip": ".fits.gz", "fpack": ".fits.fz"}
-ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
 
 
 def ending_of(compression):

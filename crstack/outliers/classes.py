@@ -44,7 +44,7 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     sources : `~astropy.table.QTable`
         See `~crstack.outliers.sources.find_sources`. With the groups of `~crstack.outliers.smooth.find_smooth`.
     trails : tuple of Trail
-        See `~crstack.outliers.trails.find_trails`. Without the traces of a nod.
+        See `~crstack.outliers.trails.straight_features`. Without the traces of a nod.
     of_sources, sentences : list of str
         Warnings of sources, and others.
     """

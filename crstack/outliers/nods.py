@@ -82,7 +82,7 @@ def traces_of_nod(
     straight : list of (Trail, `~numpy.ndarray`)
         The straight features that are flagged, see `~crstack.outliers.trails.straight_features`.
     flagged, exposures
-        As for `~crstack.outliers.trails.find_trails`.
+        As for `~crstack.outliers.trails.straight_features`.
 
     Returns
     -------

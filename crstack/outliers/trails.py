@@ -16,7 +16,6 @@ __all__ = [
     "Trail",
     "ends_of",
     "features_along",
-    "find_trails",
     "lines_near_axes",
     "planes_of",
     "sentence_of_trails",
@@ -77,10 +76,8 @@ class Trail:
     n_pixels: int
 
 
-def find_trails(
-    flagged: Callable[[int], np.ndarray], exposures: Exposures
-) -> tuple[tuple[Trail, ...], dict[int, np.ndarray]]:
-    """Trails among the flagged pixels of each exposure, with their faint edges.
+def straight_features(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> list[tuple[Trail, np.ndarray]]:
+    """Straight features among the flagged pixels of each exposure, with their faint edges: trails, or traces of a nod.
 
     Parameters
     ----------
@@ -89,9 +86,8 @@ def find_trails(
 
     Returns
     -------
-    trails : tuple of Trail
-    planes : dict of int to `~numpy.ndarray`
-        By exposure (from 0), the pixels of its trails, bool (ny, nx).
+    features : list of (Trail, `~numpy.ndarray`)
+        Each with its pixels, bool (ny, nx).
 
     Notes
     -----
@@ -101,12 +97,6 @@ def find_trails(
     flagged pixels near it. The medians of the exposure minus the others, at each distance from the line, give its
     edges. A line that the others show too, such as the trace of a spectrum, is no trail.
     """
-    found = straight_features(flagged, exposures)
-    return tuple(trail for trail, _ in found), planes_of(found)
-
-
-def straight_features(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> list[tuple[Trail, np.ndarray]]:
-    """The trails of `find_trails`, each with its pixels, bool (ny, nx)."""
     lengths = [lengths_of_lines(shape) for shape in _shapes(exposures.shape)]
     found = map_images(lambda i: _of_exposure(flagged(i), exposures, i, lengths), range(len(exposures)))
     return [one for of_one in found for one in of_one]
@@ -398,7 +388,7 @@ def sentence_of_trails(trails: Sequence[Trail], names: Sequence[str]) -> str | N
     Parameters
     ----------
     trails : sequence of Trail
-        From `find_trails`.
+        From `straight_features`.
     names : sequence of str
         Names of the exposures.
     """

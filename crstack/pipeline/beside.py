@@ -20,7 +20,7 @@ from threading import Thread
 from crstack.utils.first_imports import first_imports
 from crstack.utils.threads import n_threads
 
-__all__ = ["FAILURES", "Drawing", "Helper", "draw_all", "early_helper"]
+__all__ = ["FAILURES", "Drawing", "Helper", "early_helper"]
 
 #: errors of a drawing library; if a figure fails, all others are still drawn
 FAILURES = (
@@ -183,27 +183,6 @@ class Drawing:
                 # if the helper has died, this process runs its job
                 outcomes[i + len(here)] = pickle.loads(path.read_bytes()) if path.is_file() else _outcome(job)
         return [outcomes[i] for i in range(len(here) + len(self.jobs))]
-
-
-def draw_all(jobs, helper=None, *, here=0, done=None):
-    """Draw figures, with a helper if there is one.
-
-    Parameters
-    ----------
-    jobs, helper
-        As for `Drawing`.
-    here : int, optional
-        Number of first jobs that only this process runs.
-    done : callable, optional
-        As for `Drawing.finish`.
-
-    Returns
-    -------
-    outcomes : list of (bool or None, str, list of str)
-        As from `Drawing.finish`.
-    """
-    with Drawing(jobs[here:], helper) as drawing:
-        return drawing.finish(jobs[:here], done)
 
 
 def _outcome(job):

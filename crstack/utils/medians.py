@@ -9,7 +9,6 @@ The other functions take arrays (ny, nx) or stacks of patches (ny, nx, n), and n
 import numpy as np
 
 __all__ = [
-    "RUNNING_SIZES",
     "box_median",
     "median_of",
     "median_of_values",
@@ -37,8 +36,6 @@ NETWORKS = {
 MOST_COMPARED, PIXELS_AT_ONCE = 32, 1 << 14
 #: largest number of planes whose `median_of_values` is found by comparisons of planes, if they are large
 FEW = 20
-#: lengths of the separable medians that `separable_median` knows
-RUNNING_SIZES = (3, 5, 7, 9)
 
 
 def median_of_values(values, axis=None):

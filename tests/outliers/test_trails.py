@@ -13,7 +13,7 @@ from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.masks.features import find_features
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
-from crstack.outliers.trails import features_along, find_trails
+from crstack.outliers.trails import features_along, planes_of, straight_features
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -21,6 +21,12 @@ pytestmark = pytest.mark.usefixtures("quick_joint")
 SHAPE = (200, 260)
 SKY, READNOISE = 100.0, 4.0
 SIGMA = np.sqrt(SKY + READNOISE**2)
+
+
+def find_trails(flagged, exposures):
+    """The trails, and the pixels of those of each exposure."""
+    found = straight_features(flagged, exposures)
+    return tuple(trail for trail, _ in found), planes_of(found)
 
 
 def light_of(angle, width=2.0, peak=80.0, shift=0.0):
