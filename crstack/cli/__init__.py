@@ -1,9 +1,12 @@
 """The command ``crstack``: masks and combined images from a YAML file.
 
-`main` takes the arguments and returns the exit code: 0 if all was done; 1 if the
-work failed; 2 for a mistake in the input, reported in one sentence, with nothing
-written; 130 if interrupted, or if the user quits an interactive session; 143 if
-terminated.
+`main` takes the arguments and returns the exit code:
+
+- 0 if all was done;
+- 1 if the work failed;
+- 2 for a mistake in the input, which one sentence reports, and nothing is written;
+- 130 if interrupted, or if the user quits an interactive session;
+- 143 if terminated.
 """
 
 import sys

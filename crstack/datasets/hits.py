@@ -2,8 +2,8 @@
 
 The population "cosmic" has three kinds of hit: straight tracks of muons through a thick detector, the
 winding tracks of scattered electrons, and points. A track is a row of points
-less than half a pixel apart; the charge of each spreads as a Gaussian that is
-integrated over the pixels, so that tracks stay as thin and as sharp as in a
+less than half a pixel apart. The charge of each point spreads as a Gaussian,
+which is integrated over the pixels. So tracks are as thin and as sharp as in a
 real detector. Coordinates are in pixels, with whole numbers at pixel centres.
 """
 

@@ -74,9 +74,10 @@ def make_stack(
         exposures are independent, so that they coincide in two given exposures at a
         rate of ``hit_rate**2``.
     population : {'cosmic', 'thin', 'worms', 'single', 'mixed'}
-        Hits of a thick detector (straight tracks, winding tracks and points, with diffusion); straight tracks one
-        pixel wide of 100 to 300 electrons in each pixel; winding tracks three pixels wide; single
-        pixels with a power law of charges from 20 to 20 000 electrons; or all of these.
+        Kind of hits. "cosmic": those of a thick detector, with straight tracks, winding tracks and points, and with
+        diffusion. "thin": straight tracks one pixel wide, of 100 to 300 electrons in each pixel. "worms": winding
+        tracks three pixels wide. "single": single pixels with a power law of charges from 20 to 20 000 electrons.
+        "mixed": all of these.
     flux_factors : sequence of float, optional
         N positive factors of the expected signal, without the backgrounds.
     sky_factors : sequence of float, optional

@@ -144,8 +144,8 @@ def checked_detection(
     ------
     PluginError
         If the detector raises an error or exits, or returns anything but a `Detection` with arrays of the shape of the
-        image, a mask of bool, finite ``cleaned`` values where the image is valid (and some if ``cleans`` is True), and
-        probabilities from 0 to 1.
+        image. Its mask must be bool, and its probabilities from 0 to 1. Its ``cleaned`` image must be finite where the
+        image is valid, and there must be one if ``cleans`` is True.
     """
     with plugin_errors(detector, "detect"):
         found = detector.detect(protected(image), protected(noise), protected(mask))

@@ -167,8 +167,8 @@ def write_exposures(
     Raises
     ------
     InputError
-        If number or shape of the images differ from those of the masks, or a copy would replace an exposure, or another
-        file without ``overwrite``, or if the files are the exposures of the masks in another order.
+        If number or shape of the images differ from those of the masks. If a copy would replace an exposure, or another
+        file without ``overwrite``. If the files are the exposures of the masks in another order.
 
     Warns
     -----

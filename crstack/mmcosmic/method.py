@@ -46,9 +46,10 @@ class MMCosmic(Method):
     ----------
     boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
         The boundary, a model to fit, or the name of a registered one. "auto" is that of the latest
-        `~crstack.CRStack.fit_boundary` of the stack, else a `~crstack.SplineBoundary` for three exposures, and for
-        more a `~crstack.CalibratedBoundary`, in which each kind of image has its own. (A spline where the exposures
-        differ, or have uncertainties of their own.) None switches M.M.Cosmic off: only the auxiliary detector is used.
+        `~crstack.CRStack.fit_boundary` of the stack, if there is one. Otherwise it is a `~crstack.SplineBoundary` for
+        three exposures, and where exposures differ, or have uncertainties of their own. For more exposures it is a
+        `~crstack.CalibratedBoundary`, in which each kind of image has its own. None switches M.M.Cosmic off: only the
+        auxiliary detector is used.
     diagram : MMDiagram or DiagramSettings, optional
         The diagram to which a model is fitted, or the settings of its simulation.
     threshold_rnoise : float, optional

@@ -10,10 +10,11 @@ from crstack.utils.warn import warn_user
 
 __all__ = ["of_noise", "unflagged", "warn_of_understated_noise"]
 
-#: ratio of measured to stated noise above which there is a warning after the joint decision; ratio above which reading
-#: the exposures has given one before; and number of values that give the usual level
-UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
-
+#: ratio of measured to stated noise above which there is a warning after the joint decision, and ratio above which
+#: reading the exposures has given one before
+UNDERSTATED, WARNED = 1.15, 1.4
+#: number of values that give the usual level
+LEVELS = 100_000
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
 

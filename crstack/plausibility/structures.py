@@ -16,9 +16,11 @@ __all__ = ["is_misaligned", "of_structures"]
 UNEXPLAINED = 0.3
 #: trails explain that structures differ, and so do fewer than this number of sources that only some exposures show
 MANY_SOURCES = 5
-#: structures outside of trails and sources are compared in pixels of at least this gradient (standard deviations);
-#: fewest such pixels; number of values of the rows that are read; and least distance (pixels) from trails and sources
-STEEP, FEWEST_STEEP, VALUES, BESIDE = 5.0, 200, 40_000_000, 3
+#: structures outside of trails and sources are compared in pixels of at least this gradient (standard deviations), if
+#: there are enough, and at this distance (pixels) from trails and sources
+STEEP, FEWEST_STEEP, BESIDE = 5.0, 200, 3
+#: number of values of the middle rows that are read
+VALUES = 40_000_000
 #: share of the steep pixels that lie beside hot pixels in dark exposures
 MOSTLY = 0.5
 #: quantile of the squared differences that is compared, and this quantile of the square of a normal value

@@ -146,6 +146,7 @@ def test_plugins(capsys):
     assert titles[0] < out.index("joint: ") < titles[1] < out.index("pycosmic: ") < titles[2] < out.index("spline: ")
 
 
+@pytest.mark.filterwarnings("always:.*must be importable")
 def test_broken_plugin_is_a_warning(monkeypatch, capsys):
     from crstack.utils import registry
 

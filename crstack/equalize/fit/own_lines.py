@@ -21,8 +21,8 @@ CLEAR = 3.0
 STEP, NEARLY_CLEAR = 5, 2.0
 #: largest width (pixels) of a line, and least share of the cells that it crosses
 WIDEST, CROSSES = 20, 0.5
-#: height of the line in the other exposures that shows that they have it too: as a share of that of the line, which
-#: is that of a line of the sky that brightens, and in standard errors
+#: the other exposures have the line too if its height in them is this share of its height, and this number of standard
+#: errors. The share is that of a line of the sky that brightens
 ALSO_IN_OTHERS, SEEN = 0.05, 5.0
 #: rows on either side where the others may have the line, because exposures are shifted
 SHIFTED = 2

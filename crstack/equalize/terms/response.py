@@ -115,7 +115,7 @@ def estimate_response(
     mean M of the totals is 1 + d_i, where noise gives d_i the variance 1 / info, info = M**2 / sum(z**2 / var(z)). The
     first cells are as long as the image, later ones shorter. Each length measures the residual of the longer ones, and
     d_i is shrunk by t / (t + 1 / info). The spread t of true deviations comes from the cells of the row and the two
-    beside it; it is 0 unless they exceed the scatter of noise by three standard deviations, so that faint rows keep a
+    beside it. It is 0 unless they exceed the scatter of noise by three standard deviations, so that faint rows keep a
     response of 1. At the end the maps are divided by their median over the exposures.
 
     Hits are rejected by comparison with the map of the longer cells, on which a hit has little effect. The shorter

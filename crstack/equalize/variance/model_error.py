@@ -22,8 +22,8 @@ MOST, MOST_OF_TWO = 9.0, 4.0
 ROUNDS, FIRST_SHARE = 8, 0.05
 #: most and fewest pixels of a fit, and least squared contrast (variances) of a pixel
 PIXELS, FEWEST, CLEAR = 60_000, 60, 36.0
-#: a part begins to count at this number of standard errors, see `_shrunken`; number of standard errors above a part
-#: that the deviations exclude; and variance of a squared deviation over the square of the variance
+#: a part begins to count at the first number of standard errors, see `_shrunken`. The deviations exclude a part that is
+#: larger by the second number. The third is the variance of a squared deviation over the square of the variance
 LEAST_SIGNIFICANT, EXCLUDED, SPREAD = 4.0, 5.0, 2.0
 #: variance of the squared deviation of a lowest value over the square of the variance
 SPREAD_OF_LOW = 3.0
@@ -54,9 +54,9 @@ BRIGHT = 6.0
 class ModelError:
     """Variance by which exposures differ on structures beyond the noise.
 
-    It is a sum of parts of six squares: of the signal above the level around, of the gradient, of the second
-    derivatives, of the change by shift and seeing, and of the largest such change within the reach of a kernel. The
-    last counts twice: everywhere, and where the structure is not bright.
+    It is a sum of parts of six squares. The first three are those of the signal above the level around, of the
+    gradient, and of the second derivatives. The fourth is that of the change by shift and seeing. The last two are
+    those of the largest such change within the reach of a kernel: everywhere, and where the structure is not bright.
 
     Attributes
     ----------

@@ -49,11 +49,11 @@ FLAT, PILE = 0.15, 4
 LEAST_PILE, BELOW = 12, 3
 #: fewest electrons in its pixels: the steps of a converter are then far below their noise
 LEAST_ELECTRONS = 10_000
-#: the same pixels of several exposures agree if this share of the values is within this number of photon noises; share
-#: of the brightest pixels that agree, and largest spread of a full well relative to its level
+#: the same pixels of several exposures agree if the first share of the values is within the second number of photon
+#: noises. Share of the brightest pixels that agree, and largest spread of a full well relative to its level
 MOST_VALUES, SPAN, AGREEING, FULL_WELLS = 0.7, 0.3, 0.8, 0.15
-#: a pile at a given level: its noise in units of the read noise, the width of the range beside it in units of that of
-#: the pile, and least photon noise in units of the read noise
+#: a pile at a given level: its noise, and the least photon noise, in units of the read noise (first and last number);
+#: and the width of the range beside it, in units of the width of the pile
 NOISE_OF_PILE, BESIDE_PILE, PHOTONS = 4.0, 6, 5.0
 #: digits of the suggested level
 DIGITS = 3

@@ -9,8 +9,8 @@ from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["find_zeros"]
 
-#: zeros are no light where the median of an exposure is above 0 by this number of standard deviations, and where there
-#: are this number of them for each other value within half a standard deviation of 0
+#: zeros are no light where the median of an exposure is above 0 by the first number of standard deviations. Also, there
+#: must be the second number of them for each other value within half a standard deviation of 0
 ABOVE, TIMES = 3.0, 3.0
 #: values within this part of the standard deviation are near 0, and values within this number of steps at least
 NEAR, STEPS = 0.5, 1.5

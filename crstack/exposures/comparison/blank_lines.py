@@ -12,8 +12,8 @@ from crstack.exposures.comparison.parts_of_lines import (
 
 __all__ = ["blank_lines"]
 
-#: a line is blank if it has less than this share of the light of the others in most parts that have light, and the
-#: nearest lines with light before and after it have more than this share in their middle part
+#: a line is blank if it has less than the first share of the light of the others in most parts that have light. The
+#: nearest lines with light before and after it have more than the second share in their middle part
 BLANK, NOT_BLANK = 0.25, 0.6
 #: no line with light near them has this share: light that has moved is brighter at its new place
 BRIGHT = 1.5

@@ -87,9 +87,11 @@ def dark_lines(exposures):
     the lines at a distance of 2 to 7 on both sides. A line of the spectrum of the sky changes between exposures too,
     but is there in all of them. So a part counts only where the other exposures are smooth, from the line before this
     one to that after it. The depth is the median of these parts, so that hits in some of them do not matter. Most parts
-    have this depth. A dark line at a line of the spectrum, or along a trace, is found only if it is blank: it has less
-    than 0.25 of the light of the others in most parts that have light, and the nearest lines with light on both sides
-    have more than 0.6 (median of the parts). The light changes less abruptly where a trace has moved or is wider.
+    have this depth.
+
+    A dark line at a line of the spectrum, or along a trace, is found only if it is blank. In most parts with light, it
+    then has less than 0.25 of the light of the others. The nearest lines with light on both sides have more than 0.6
+    (median of the parts). The light changes less abruptly where a trace has moved or is wider.
     """
     if min(exposures.shape) < max(FEWEST, FEWEST_PARTS * SIDE):
         return []

@@ -32,8 +32,8 @@ OUTSIDE = 0.75
 DEPTH, SIGNIFICANT = 0.25, 4.0
 #: fewest blocks of a shadow, its least share of the image, and its largest share of the blocks with light
 FEWEST, LEAST, MOST = 9, 0.01, 0.65
-#: window (blocks) in which both sides of an edge are compared; an edge is sharp if their difference is this fraction
-#: of the depth, and a shadow has such an edge on more than this fraction of its border
+#: window (blocks) in which both sides of an edge are compared. An edge is sharp if their difference is the second
+#: number times the depth. A shadow has such an edge on more than the third number of its border, a fraction
 WINDOW, SHARP, MOST_OF_BORDER = 5, 0.65, 0.7
 #: largest change of the level of the other exposures across the edge, over that of the ratio, as logarithms
 OF_SCENE = 0.5
