@@ -53,9 +53,11 @@ def not_installed(monkeypatch):
 
 @pytest.mark.usefixtures("not_installed")
 def test_a_source_tree_that_is_not_installed_has_one_sentence(capsys):
+    package = Path(crstack.__file__).parent
     for use in (crstack_version, lambda: registry.METHODS.get("joint"), lambda: crstack.__version__):
-        with pytest.raises(InputError, match=r"^crstack must be installed, .* Type: pip install /"):
+        with pytest.raises(InputError, match=r"^crstack must be installed, .* Type: pip install /") as caught:
             use()
+        assert str(caught.value).endswith(f"got the files in {package} alone. Type: pip install {package.parent}")
     assert main(["--version"]) == main(["demo", "nowhere"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
