@@ -208,6 +208,11 @@ class JointPosterior(Method):
         )
 
 
+def _difference(given, factor, scale, added, common, unit):
+    """The expected image of an exposure minus the common image: what is given, and a factor times what is measured."""
+    return (given + factor * ((scale - 1) * common + added / unit)).astype(np.float32)
+
+
 def _noise_of_value(counts, common):
     """Standard deviation of a typical value, electrons."""
     box = (slice(None, None, max(len(common) // ROWS_OF_NOISE, 1)), slice(None))
@@ -259,15 +264,8 @@ class JointDecision(Decision):
         n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)
         factors = known.factors or (1.0,) * n
         given = (np.float32(0),) * n if known.differences is None else known.differences
-
-        def expected(factor, *values):
-            def of(base, scale, common, added, unit):
-                return (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)
-
-            return by_rows(of, *values)
-
-        terms = zip(given, factors, measured.scales, measured.added, strict=True)
-        return tuple(expected(factor, base, scale, common, added, unit) for base, factor, scale, added in terms)
+        terms = zip(given, np.float32(factors), measured.scales, measured.added, strict=True)
+        return tuple(by_rows(_difference, *term, common, unit) for term in terms)
 
     def describe(self) -> tuple[str, ...]:
         """The method and its fits, as lines for the history of the masks.
