@@ -262,9 +262,9 @@ class JointDecision(Decision):
         if not measured:
             return known.differences
         n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)
-        factors = known.factors or (1.0,) * n
+        factors = np.array(known.factors or (1.0,) * n, np.float32)
         given = (np.float32(0),) * n if known.differences is None else known.differences
-        terms = zip(given, np.float32(factors), measured.scales, measured.added, strict=True)
+        terms = zip(given, factors, measured.scales, measured.added, strict=True)
         return tuple(by_rows(_difference, *term, common, unit) for term in terms)
 
     def describe(self) -> tuple[str, ...]:

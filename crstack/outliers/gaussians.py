@@ -81,16 +81,22 @@ def fit_gaussians(images, variance):
             xx, yy = (np.clip(2 * one, LEAST, MOST) for one in (mxx - mx * mx, myy - my * my))
             limit = MOST_TILT * np.sqrt(xx * yy)
             xy = np.clip(2 * (mxy - mx * my), -limit, limit)
-    dx, dy, weights = _weights(rows, columns, x, y, xx, yy, xy)
+    _, _, weights = _weights(rows, columns, x, y, xx, yy, xy)
     amplitude = (images * weights).sum(axis=(1, 2)) / (weights**2).sum(axis=(1, 2))
-    near = rows**2 + columns**2 <= RADIUS**2
-    rest = (images - amplitude[:, None, None] * weights)[:, near]
-    power, left = (images[:, near] ** 2).sum(axis=1), (rest**2).sum(axis=1)
-    # no Gaussian describes an image without values, as where the other exposures are bad
-    misfit = np.full(len(images), np.inf)
-    np.divide(left - np.count_nonzero(near) * variance, power, out=misfit, where=power > 0)
+    misfit = _misfit(images, amplitude[:, None, None] * weights, variance, rows**2 + columns**2 <= RADIUS**2)
     middle, apart = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     return Gaussians(x, y, amplitude, np.sqrt(middle + apart), np.sqrt(np.maximum(middle - apart, 0)), misfit)
+
+
+def _misfit(images, models, variance, near):
+    """Squared residuals of images (M, n, n) in some pixels over their squares, without the part of the noise.
+
+    It is infinite for an image without values, as where the other exposures are bad: no Gaussian describes it.
+    """
+    power, left = ((one[:, near] ** 2).sum(axis=1) for one in (images, images - models))
+    misfit = np.full(len(images), np.inf)
+    np.divide(left - np.count_nonzero(near) * variance, power, out=misfit, where=power > 0)
+    return misfit
 
 
 def _weights(rows, columns, x, y, xx, yy, xy):

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
-from crstack.outliers.trails import Trail, ends_of, features_along, lines_near_axes
+from crstack.outliers.straight_lines import lines_near_axes
+from crstack.outliers.trails import Trail, ends_of, features_along
 from crstack.utils.threads import map_images
 
 __all__ = ["is_part_of", "moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods", "traces_of_nod"]

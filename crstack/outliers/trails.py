@@ -8,7 +8,7 @@ import numpy as np
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
 from crstack.outliers.others import own_and_others
-from crstack.outliers.radon import lengths_of_lines, sums_of_lines
+from crstack.outliers.straight_lines import BLOCK, FILLED, MOST, fitted_line, in_blocks, lengths_in_blocks, line_of_most
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_images
 
@@ -16,22 +16,11 @@ __all__ = [
     "Trail",
     "ends_of",
     "features_along",
-    "lines_near_axes",
     "planes_of",
     "sentence_of_trails",
     "straight_features",
 ]
 
-#: side (pixels) of the blocks in which flagged pixels are counted, and fewest flagged pixels of a block that counts
-BLOCK, IN_BLOCK = 4, 4
-#: least fraction of the larger side of the image that a trail crosses, and least fraction of its blocks that count
-CROSSES, FILLED = 0.6, 0.7
-#: standard deviations by which this fraction exceeds that of all blocks, and blocks in sequence that one hit may fill
-OVER_CHANCE, OF_ONE_HIT = 6.0, 3
-#: shortest trail (pixels), because tracks of hits may be shorter
-SHORTEST = 100
-#: largest number of trails in an exposure
-MOST = 5
 #: largest distance from the line (pixels) that is examined, and distance beyond which the level is measured
 REACH, OUTSIDE = 40, 30
 WIDE_REACH, WIDE_OUTSIDE = 100, 70
@@ -45,10 +34,6 @@ FEW_STEPS = 2.0
 ALSO_IN_OTHERS = 0.3
 #: pixels that are added at each edge
 MARGIN = 1
-#: parts along a line whose sums are shifted against each other
-PARTS = 16
-#: refinements of the line
-ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -97,65 +82,9 @@ def straight_features(flagged: Callable[[int], np.ndarray], exposures: Exposures
     flagged pixels near it. The medians of the exposure minus the others, at each distance from the line, give its
     edges. A line that the others show too, such as the trace of a spectrum, is no trail.
     """
-    lengths = [lengths_of_lines(shape) for shape in _shapes(exposures.shape)]
+    lengths = lengths_in_blocks(exposures.shape)
     found = map_images(lambda i: _of_exposure(flagged(i), exposures, i, lengths), range(len(exposures)))
     return [one for of_one in found for one in of_one]
-
-
-def lines_near_axes(flagged: np.ndarray, slope: float, filled: float) -> list[tuple[float, float, float, float]]:
-    """Ends (x1, y1, x2, y2; pixels from 0) of lines along rows or columns with many flagged pixels.
-
-    Parameters
-    ----------
-    flagged : `~numpy.ndarray`
-        Flagged pixels of an exposure, bool (ny, nx).
-    slope : float
-        Largest slope of a line against the rows or columns.
-    filled : float
-        Least fraction of the blocks of a line that have four flagged pixels or more.
-    """
-    blocks, found = _in_blocks(flagged) >= IN_BLOCK, []
-    for turned in (False, True):
-        image = (blocks.T if turned else blocks).copy()
-        if min(image.shape) < PARTS:
-            continue
-        for _ in range(MOST):
-            line = _line_along(image, slope, filled)
-            if line is None:
-                break
-            found.append((line[1], line[0], line[3], line[2]) if turned else line)
-            rows = np.rint(np.linspace(line[1], line[3], image.shape[1])).astype(int)
-            for step in (-1, 0, 1):
-                image[np.clip(rows + step, 0, len(image) - 1), np.arange(image.shape[1])] = False
-    return [_refined(tuple((one + 0.5) * BLOCK - 0.5 for one in line), flagged) for line in found]
-
-
-def _refined(line, flagged):
-    """Ends of a line after a fit to the flagged pixels near it."""
-    point, direction = _fitted(line, flagged)
-    point = point + ((np.array(line[:2]) + line[2:]) / 2 - point) @ direction * direction
-    half = np.hypot(line[2] - line[0], line[3] - line[1]) / 2
-    return (*(point - half * direction).tolist(), *(point + half * direction).tolist())
-
-
-def _line_along(image, slope, filled):
-    """Ends (x1, y1, x2, y2) of the line along the rows of a bool image with most pixels; None if none has enough.
-
-    The image is divided into parts along the rows, whose sums are shifted against each other.
-    """
-    ny, nx = image.shape
-    parts = np.stack([part.sum(axis=1) for part in np.array_split(image, PARTS, axis=1)])
-    steepest, best = int(slope * nx), (filled * nx, None)
-    for rise in range(-steepest, steepest + 1):
-        shifts = np.rint(rise * ((np.arange(PARTS) + 0.5) / PARTS - 0.5)).astype(int)
-        total = np.zeros(ny)
-        for part, shift in zip(parts, shifts.tolist(), strict=True):
-            to, source = slice(max(-shift, 0), ny - max(shift, 0)), slice(max(shift, 0), ny + min(shift, 0))
-            total[to] += part[source]
-        row = int(np.argmax(total))
-        if total[row] >= best[0]:
-            best = (total[row] + 0.5, (0, row - rise / 2, nx - 1, row + rise / 2))
-    return best[1]
 
 
 def features_along(
@@ -171,7 +100,7 @@ def features_along(
     near = np.nonzero(np.abs((columns - line[0]) * dy - (rows - line[1]) * dx) < REACH * np.hypot(dx, dy))
     found = []
     for i in range(len(exposures)):
-        point, direction = _fitted(line, _brighter(near, exposures, i))
+        point, direction = fitted_line(line, _brighter(near, exposures, i))
         found.append(_beside(point, direction, flagged, exposures, i, (REACH, OUTSIDE), lowest=True)[0])
     return [one for one in found if one is not None]
 
@@ -198,80 +127,25 @@ def planes_of(found: Sequence[tuple[Trail, np.ndarray]]) -> dict[int, np.ndarray
 def _of_exposure(flagged, exposures, i, lengths):
     """The trails of one exposure, each with its pixels."""
     trails: list = []
-    counts = _in_blocks(flagged)
+    counts = in_blocks(flagged)
     for _ in range(MOST):
-        line = _candidate(counts >= IN_BLOCK, lengths)
+        line = line_of_most(counts, lengths)
         found = None if line is None else _traced(line, flagged, exposures, i)
         if found is None:
             break
         trails.append(found)
-        counts[_in_blocks(found[1]) > 0] = 0
+        counts[in_blocks(found[1]) > 0] = 0
     return trails
-
-
-def _shapes(shape):
-    """Shapes of the images of blocks: as they are, and transposed."""
-    ny, nx = (side // BLOCK for side in shape)
-    return (ny, nx), (nx, ny)
-
-
-def _in_blocks(mask):
-    """Number of pixels of a mask in each block."""
-    ny, nx = (side // BLOCK for side in mask.shape)
-    part = mask[: ny * BLOCK, : nx * BLOCK].view(np.uint8).reshape(ny, BLOCK, nx * BLOCK)
-    # bytes are added much faster than bool
-    rows = part.sum(axis=1, dtype=np.uint8)
-    return np.add.reduce([rows[:, k::BLOCK] for k in range(BLOCK)], dtype=np.int32)
-
-
-def _candidate(blocks, lengths):
-    """Ends (x1, y1, x2, y2) in pixels of the line with most blocks; None if none has enough."""
-    best, most = None, 0
-    least = max(CROSSES * max(blocks.shape), SHORTEST / BLOCK)
-    if np.count_nonzero(blocks) < FILLED * least:
-        return None
-    for turned in (False, True):
-        image, length = (blocks.T, lengths[1]) if turned else (blocks, lengths[0])
-        if image.shape[1] < least:
-            continue
-        long_enough, filled = length >= least, _least_filled(blocks, length) * length
-        for falling in (False, True):
-            sums = sums_of_lines(image[::-1] if falling else image)
-            good = np.where(long_enough & (sums >= filled), sums, 0)
-            rise, start = np.unravel_index(np.argmax(good), good.shape)
-            if good[rise, start] > most:
-                most, n = good[rise, start], len(sums)
-                y1, y2 = start - n, start - n + rise * (image.shape[1] - 1) / (n - 1)
-                if falling:
-                    y1, y2 = len(image) - 1 - y1, len(image) - 1 - y2
-                ends = (0, y1, image.shape[1] - 1, y2)
-                best = (ends[1], ends[0], ends[3], ends[2]) if turned else ends
-    return None if best is None else tuple((one + 0.5) * BLOCK - 0.5 for one in best)
-
-
-def _least_filled(blocks, length):
-    """Least fraction of the blocks of a line that count: larger where hits fill a large part of all blocks.
-
-    Parameters
-    ----------
-    blocks : `~numpy.ndarray`
-        Blocks that count, bool.
-    length : int or `~numpy.ndarray`
-        Number of blocks of the line.
-    """
-    share = float(np.mean(blocks))
-    scatter = np.sqrt(share * (1 - share) * OF_ONE_HIT / np.maximum(length, 1))
-    return np.maximum(FILLED, share + OVER_CHANCE * scatter)
 
 
 def _traced(line, flagged, exposures, i):
     """The trail along a line, and its pixels; None if the other exposures show it too, or if there is no light."""
-    point, direction = _fitted(line, flagged)
+    point, direction = fitted_line(line, flagged)
     found, is_wide = _beside(point, direction, flagged, exposures, i, (REACH, OUTSIDE))
     if not is_wide:
         return found
     # in a wide trail the line may have another direction than the trail
-    point, direction = _fitted(line, flagged, WIDE_OUTSIDE / 2)
+    point, direction = fitted_line(line, flagged, WIDE_OUTSIDE / 2)
     return _beside(point, direction, flagged, exposures, i, (WIDE_REACH, WIDE_OUTSIDE))[0]
 
 
@@ -288,12 +162,10 @@ def _beside(point, direction, flagged, exposures, i, limits, *, lowest=False):
     sigma = np.sqrt(2 * np.nanmedian(exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))))
     number = np.bincount(_bins(distance, reach), minlength=2 * reach + 1)
     inside = profile > _least_light(sigma, number, digit_of(own - others) or 0.0)
-    if (
-        not inside[centre - 1 : centre + 2].any()
-        or light[centre] > ALSO_IN_OTHERS * profile[centre - 1 : centre + 2].max()
-    ):
+    middle = slice(centre - 1, centre + 2)
+    if not inside[middle].any() or light[centre] > ALSO_IN_OTHERS * profile[middle].max():
         # the level contains light of a wide trail
-        return None, not inside[centre - 1 : centre + 2].any() and _is_filled(distance, flagged[near])
+        return None, not inside[middle].any() and _is_filled(distance, flagged[near])
     peak, left, right = _edges(profile, inside)
     if right - left < 3 or right - left > outside:
         # a feature one pixel wide is a bad row or column; one that reaches the distances of the level is no trail
@@ -305,12 +177,12 @@ def _beside(point, direction, flagged, exposures, i, limits, *, lowest=False):
         excess = own - others
         with_light = excess - np.nanmedian(excess[np.abs(distance) >= outside]) > profile[peak] / 2
         on_line = on_line | (with_light & (np.abs(distance - (peak - centre)) < 1))
-    ends = _ends(along, (distance > low) & (distance < high) & on_line)
-    chosen = (distance > low) & (distance < high) & (along >= ends[0]) & (along <= ends[1])
+    across = (distance > low) & (distance < high)
+    ends = _ends(along, across & on_line)
     where = np.zeros(flagged.shape, dtype=bool)
-    where[near] = chosen
+    where[near] = across & (along >= ends[0]) & (along <= ends[1])
     x, y = ((point[k] + np.array(ends) * direction[k] + 1).tolist() for k in (0, 1))
-    return (Trail(i + 1, x[0], y[0], x[1], y[1], float(high - low), int(chosen.sum())), where), False
+    return (Trail(i + 1, x[0], y[0], x[1], y[1], float(high - low), np.count_nonzero(where)), where), False
 
 
 def _least_light(sigma, number, step):
@@ -333,26 +205,8 @@ def _is_filled(distance, flagged):
     return bool(np.mean(flagged[np.abs(distance) < 2 * BLOCK]) > FILLED)
 
 
-def _fitted(line, flagged, widest=2 * BLOCK):
-    """Point and direction of a line, fitted to the flagged pixels near it, from the widest distance inwards."""
-    x1, y1, x2, y2 = line
-    point, direction = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1])
-    direction = direction / np.hypot(*direction)
-    rows, columns = np.nonzero(flagged)
-    for reach in np.linspace(widest, widest / 2, ROUNDS):
-        dx, dy = columns - point[0], rows - point[1]
-        near = np.abs(dx * direction[1] - dy * direction[0]) < reach
-        if np.count_nonzero(near) < BLOCK:
-            break
-        x, y = columns[near], rows[near]
-        point = np.array([x.mean(), y.mean()])
-        covariance = np.cov(x, y)
-        axis = np.linalg.eigh(covariance)[1][:, 1]
-        direction = axis if axis @ direction > 0 else -axis
-    return point, direction
-
-
 def _bins(distance, reach):
+    """Number of each distance in whole pixels, from 0 at minus the reach."""
     return np.rint(distance).astype(int) + reach
 
 

@@ -9,7 +9,8 @@ from crstack import CRStack
 from crstack.exposures import load_exposures
 from crstack.masks.codes import Code, exposure_name
 from crstack.outliers.nods import _medians, moved_traces, sentence_of_nods
-from crstack.outliers.trails import Trail, lines_near_axes
+from crstack.outliers.straight_lines import lines_near_axes
+from crstack.outliers.trails import Trail
 
 SHAPE = (140, 180)
 
