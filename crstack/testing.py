@@ -190,6 +190,7 @@ def _exposures(n_exposures):
 
 
 def _masks(method, cube, aux, unit=u.adu, rules=None):
+    """Masks of a method for a cube of exposures, which must not change."""
     before = cube.copy()
     gain = None if unit == u.electron else GAIN_OF_METHODS * u.electron / u.adu
     stack = CRStack(list(cube), gain=gain, readnoise=READNOISE * u.electron, unit=unit)
@@ -248,6 +249,7 @@ def _named(plugin):
 
 
 def _instance(given: T | type[T], base: type, name: str) -> T:
+    """The given object, or the class called without arguments."""
     if isinstance(given, type) and issubclass(given, base):
         given = given()
     if not isinstance(given, base):

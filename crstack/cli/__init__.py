@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv, interrupts):
+    """Parse the arguments, and run their command; return the exit code."""
     # imported here, so that Ctrl-C is handled during the imports
     from crstack.cli.parser import make_parser
     from crstack.utils.first_imports import first_imports

@@ -103,6 +103,7 @@ class BandCombiner:
     # the combinations; their planes may be shared and must not be changed
 
     def _mean(self):
+        """Mean of the valid values."""
         n_valid = self.statistics.count
         if self.values.weights is not None:
             return self._plain(*self.values.mean_of_valid, n_valid)
@@ -132,6 +133,7 @@ class BandCombiner:
 
     @cached_property
     def _minimum(self):
+        """Mean of the lowest valid values."""
         n_valid = self.statistics.count
         count = np.where(n_valid > 0, self._n_lowest(n_valid), 0)
         variance = self._order_variance(lambda n: (0, self._n_lowest(n) - 1))
@@ -164,6 +166,7 @@ class BandCombiner:
         return self._median_for_masks.replaced(self.masks["MEDIANCR"], *self._stand_in)
 
     def _meancrt(self):
+        """The mean, with the cleaned median where any exposure is hit."""
         by_minimum = self._median_for_masks.replaced(self.masks["MEDIANCR"], self._minimum_for_masks, PixelFlag.MINIMUM)
         planes = self._mean().replaced(self.masks["MEANCRT"], by_minimum, PixelFlag.MEDIANCR)
         if self.use_auxmedian:
@@ -175,6 +178,7 @@ class BandCombiner:
         return self._plain(self.values.mean, self.values.variance_of_mean, self.values.n_clean)
 
     def _meancr(self):
+        """Mean of the clean values; where there are none, the stand-in."""
         planes = self._mean_of_clean
         if self._moves:
             planes = planes.copy()
@@ -187,6 +191,7 @@ class BandCombiner:
         return self._meancr().replaced(self.masks["MEANCR"], *self._stand_in)
 
     def _meanjoint(self):
+        """Mean of the clean values, with the posterior mean where a value is uncertain."""
         planes = self._mean_of_clean.replaced(self.values.n_clean == 0, *self._stand_in)
         where, value, variance, count = self.posterior.means
         planes.value[where], planes.variance[where], planes.count[where] = value, variance, count

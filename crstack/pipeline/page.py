@@ -220,6 +220,7 @@ def _sentence(masks, counts, name, result):
 
 
 def _layers(stack, name, result, paths):
+    """Images of the viewer: the median, the best combination, and the exposures."""
     unmasked = np.asarray(result.data, dtype=np.float32)
     words = {
         "meancr2": "the mean of the clean values, corrected where the detector still finds a hit",
@@ -235,6 +236,7 @@ def _layers(stack, name, result, paths):
 
 
 def _hits_notes(masks):
+    """Notes below the table of the hits."""
     classes = () if masks.probability is not None else CLASSES
     n = masks.n_exposures
     # with two exposures each hit is in MEDIANCR, and is no coincidence
@@ -334,6 +336,7 @@ def _figures(paths):
 
 
 def _caption(name):
+    """Caption of a figure, from the stem of its name."""
     if name in CAPTIONS:
         return CAPTIONS[name]
     kind, number = re.fullmatch(r"(.*?)_?(\d+)", name).groups()

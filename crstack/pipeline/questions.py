@@ -136,6 +136,7 @@ class Questions:
                 self._tell(f"a piecewise boundary needs {least} or more fixed points; it has {len(points)}")
 
     def _changed(self, points, letter):
+        """The points after a change that a letter of the menu stands for."""
         if letter == "c":
             return []
         if letter == "a":
@@ -155,11 +156,13 @@ class Questions:
         return sorted(points)
 
     def _point(self, what, default):
+        """Ask for a fixed point."""
         x = self.value(f"x value of {what}", default[0], number())
         y = self.value(f"y value of {what}", default[1], number())
         return x, y, self.value(f"weight of {what}", default[2], number(minimum=0, exclusive=True))
 
     def _tell_points(self, points):
+        """List the fixed points."""
         if not points:
             self._tell("No fixed points in boundary.")
             return

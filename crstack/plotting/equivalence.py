@@ -87,6 +87,7 @@ def plot_flux_factor(
 
 
 def _draw_ratios(axes, level, ratio):
+    """Draw the histogram of the ratios of pixels against the level."""
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -104,6 +105,7 @@ def _draw_ratios(axes, level, ratio):
 
 
 def _draw_sums(axes, level, signal, reference):
+    """Draw the ratios of the sums in ranges of the level, with their errors."""
     edges = _edges(level, N_RANGES)
     number = np.digitize(level, edges[1:-1])
 

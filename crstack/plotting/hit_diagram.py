@@ -46,6 +46,7 @@ class HitDiagram:
         self.figure = self._make(numbers)
 
     def _make(self, numbers):
+        """Make the figure with its symbols, once for all hits."""
         view, pixels = self.view, self.view.pixels
         figure = new_figure((9.1, 7), layout="none")
         figure.subplots_adjust(0.1, 0.09, 0.97, 0.88)

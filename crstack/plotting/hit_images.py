@@ -72,6 +72,7 @@ class HitImages:
         self.figure = self._make(fig)
 
     def _make(self, figure):
+        """Make the figure with its panels, once for all hits."""
         view = self.view
         exposures = view.others[1:]
         columns = 4 if len(exposures) == 4 or len(exposures) > 6 else 3
@@ -103,6 +104,7 @@ class HitImages:
         return figure
 
     def _fill_panel(self, axes, title):
+        """Draw an empty image into a panel."""
         nothing = np.zeros((1, 1))
         if title == WHO:
             self._drawn.append(draw_image(axes, nothing, (-0.5, max(SYMBOLS) + 0.5), colours=_code_colours(), **NONE))

@@ -105,6 +105,7 @@ class MaskWindow(Window):
         self.figure.canvas.draw_idle()
 
     def _tell_pixel(self, event):
+        """Report the pixel below the pointer."""
         if event.inaxes not in self.panels.axes[2:]:
             return
         view = self.panels.view
@@ -118,6 +119,7 @@ class MaskWindow(Window):
             self.tell(f"  {label:<12} {image[y - 1, x - 1]:12.3f} {view.unit}")
 
     def _tell_pixels(self):
+        """Report the pixels in sight."""
         view = self.panels.view
         shown = view.pixels[self.in_diagram() & self.in_image()]
         self.tell("CR_number X_pixel Y_pixel Mask_value")
@@ -130,6 +132,7 @@ class MaskWindow(Window):
             axes.set_aspect("auto" if axes.get_aspect() != "auto" else "equal")
 
     def _rescale(self, color_scale):
+        """Change the colour scale of the images."""
         c = self.panels.axes[2]
         (left, right), (bottom, top) = sorted(c.get_xlim()), sorted(c.get_ylim())
         rows, columns = _in_sight(bottom, top), _in_sight(left, right)

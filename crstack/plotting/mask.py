@@ -186,6 +186,7 @@ class MaskPanels:
     # parts that are drawn once
 
     def _draw_diagrams(self):
+        """Draw panels (a) and (b): the pixels in the median-minimum diagram."""
         view, pixels = self.view, self.view.pixels
         a, b = self.axes[:2]
         above = _set_hit_limits(a, pixels["min2d"], pixels["excess"], view.diagram, view.boundary)
@@ -230,6 +231,7 @@ class MaskPanels:
         return ScalarMappable(LogNorm(1, 10), "viridis_r")
 
     def _draw_legend(self):
+        """Draw the legend of the codes that occur."""
         a = self.axes[0]
         texts = words_of_codes(np.unique(self.view.pixels["code"]).tolist(), self.view.finder)
         held = {words_of(code, self.view.finder): text for code, text in texts.items()}
@@ -249,6 +251,7 @@ class MaskPanels:
                     handle.set(marker="s", markerfacecolor=handle.get_color())
 
     def _draw_images(self):
+        """Draw panels (c) and (d): the image with its pixels, and another image."""
         view = self.view
         c, d = self.axes[2:]
         ny, nx = view.image.shape

@@ -97,6 +97,7 @@ def _holding(labels, mask, n):
 
 
 def _hit(kind, letter, table, row, probability):
+    """The `Hit` of a row of a table."""
     one = table[int(row)]
     box = tuple(int(one[name]) for name in ("xmin", "xmax", "ymin", "ymax"))
     chance = None

@@ -216,6 +216,7 @@ def encode_viewer(report):
 
 
 def _viewer(report):
+    """Data of the viewer: overviews of images, masks and probabilities, and tiles around the hits."""
     images = [layer.image[::-1] for layer in report.layers]
     ny, nx = images[0].shape
     scale = Scale.of(images)
@@ -296,6 +297,7 @@ def _block_maxima(values, block):
 
 
 def _warnings(warnings):
+    """Warnings of the run, as HTML."""
     if not warnings:
         return ""
     items = "".join(f"<li>{escape(one)}</li>" for one in warnings)
@@ -303,6 +305,7 @@ def _warnings(warnings):
 
 
 def _hits_words(report):
+    """Words above the table of the hits."""
     total = sum(report.counts.values())
     kinds = ", ".join(f"{number} {kind}" for kind, number in report.counts.items() if number)
     few = f" The table has the first {len(report.hits)}." if len(report.hits) < total else ""
@@ -310,6 +313,7 @@ def _hits_words(report):
 
 
 def _note_of_peak(report):
+    """Note on the peaks of the table."""
     words = (
         f"the highest value of an exposure above min2d, the mean of its lowest values; in {report.unit}. Tables and "
         "figures of the hits of MEDIANCR have the highest value of the median above min2d, which is lower"
@@ -318,6 +322,7 @@ def _note_of_peak(report):
 
 
 def _hits(report):
+    """The table of the hits, as HTML."""
     with_probability = report.probability is not None
     heads = (*HEADS, "probability" if with_probability else "class")
     cells = "".join(
@@ -329,6 +334,7 @@ def _hits(report):
 
 
 def _hit(i, hit, with_probability):
+    """A row of the table of the hits, as HTML."""
     name = f'<button type="button" class="go">{escape(hit.name)}</button>'
     cells = [f'<td data-value="{i}">{name}</td>', f"<td>{escape(hit.kind)}</td>"]
     cells += [f"<td>{escape(hit.exposures)}</td>"]
@@ -347,12 +353,14 @@ def _short(value):
 
 
 def _notes(notes):
+    """Words and their meaning, as HTML."""
     if not notes:
         return ""
     return "<dl>" + "".join(f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in notes) + "</dl>"
 
 
 def _section(section):
+    """A section of tables, as HTML."""
     numbers = [all(_is_number(row[i]) for row in section.rows) for i in range(len(section.heads))]
     heads = _cells("th", section.heads, numbers)
     rows = "".join(f"<tr>{_cells('td', row, numbers)}</tr>" for row in section.rows)

@@ -256,6 +256,7 @@ class Workspace:
             self._refuse(what, needed, "whole images")
 
     def _refuse(self, what, needed, images):
+        """Raise `InputError` for work that needs more memory than the limit."""
         raise InputError(
             f"mem_limit must be at least {amount_of_bytes(needed)} for {what} of this stack, because {images} "
             f"are needed at once; got {amount_of_bytes(self.limit)}. Less is enough for the joint decision without an "
@@ -333,6 +334,7 @@ def _mapped_file(n_bytes):
 
 
 def _give_back(mapped):
+    """Let the system write pages of an array in a file, and free their memory."""
     try:
         mapped.madvise(mmap.MADV_DONTNEED)
     except (AttributeError, ValueError, OSError):

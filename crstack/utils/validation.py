@@ -32,6 +32,7 @@ def _is_number(value):
 
 
 def _bounds(minimum, maximum, exclusive):
+    """The limits of a number in words."""
     words = []
     if minimum is not None:
         words.append(f"{'greater than' if exclusive else 'at least'} {minimum:g}")
@@ -41,6 +42,7 @@ def _bounds(minimum, maximum, exclusive):
 
 
 def _check_bounds(name, value, kind, minimum, maximum, exclusive):
+    """Raise `InputError` unless a number lies within its limits."""
     low = minimum is not None and (value < minimum or (exclusive and value == minimum))
     high = maximum is not None and value > maximum
     if low or high:
