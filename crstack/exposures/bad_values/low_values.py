@@ -19,6 +19,9 @@ BELOW_OTHERS = 4.0
 AGREE, OF_DEPTH = 5.0, 0.2
 #: a pixel beside a low value reaches at least this fraction of its depth
 REACHED = 0.5
+#: a side of a line is sharp if the next pixel is brighter by this fraction of the depth of the line; least fraction of
+#: its sides that are sharp
+SHARP, OF_SIDES = 0.7, 0.5
 #: distances of the pixels along a row or a column that are the surroundings
 NEAR, FAR = (2, 3, 4), (5, 6, 7)
 #: number of surrounding pixels that must be valid
@@ -68,7 +71,8 @@ def find_low_values(exposures):
     that of the surroundings, whichever is larger. Hits in the others do not fulfil the first condition. Gaps and
     absorption lines do not fulfil the second, because all exposures have them. A value is also low if it is 6 standard
     deviations below 0 and below the others. If a row or a column has four low values, less significant ones between
-    them are added.
+    them are added. Such lines have sharp sides. What is dark between smooth sides belongs to the scene, such as a lane
+    of dust in a galaxy that has moved.
 
     With two exposures, if the other value is hit, a value in a gap or an absorption line may look low. There a value is
     low only if it is below its surroundings along both its row and its column, if it is below 0, or if its row or
@@ -89,10 +93,12 @@ def find_low_values(exposures):
         seeds[rows[which == i], columns[which == i]] = True
         own = (which == i) & sure
         plane[rows[own], columns[own]] = True
+        lines = [_of_lines(search, i, seeds, axis) for axis in (0, 1)]
+        sharp = [_with_sharp_sides(search, i, one, axis) for axis, one in enumerate(lines)]
         if search.n > 2 and plane.any():
-            plane |= ndimage.binary_propagation(plane, np.ones((3, 3)), seeds)
-        for axis in (0, 1):
-            plane |= _of_lines(search, i, seeds, axis)
+            seeds &= ~((lines[0] & ~sharp[0]) | (lines[1] & ~sharp[1]))
+            plane |= ndimage.binary_propagation(plane, np.ones((3, 3)), seeds | plane)
+        plane |= sharp[0] | sharp[1]
         if plane.mean() > MOST:
             plane[...] = False
     if exposures.bad is not None:
@@ -180,7 +186,8 @@ class _Search:
             low[low] = below[low] | self._confirmed(i, tuple(one[low] for one in where))
         sure = below | (along[0] & along[1])
         if self.n > 2:
-            sure = low & (sure | along[0] & self._reached(i, where, 0) | along[1] & self._reached(i, where, 1))
+            reached = [self._reached(i, where, axis) & self.sharp(i, where, axis) for axis in (0, 1)]
+            sure = low & (sure | along[0] & reached[0] | along[1] & reached[1])
         return np.full(np.count_nonzero(low), i), rows[low], columns[low], sure[low]
 
     def _confirmed(self, i, where):
@@ -201,6 +208,15 @@ class _Search:
         beside = self._own(i, _around(where, axis, (1,), self.shape))
         highest = np.fmax(beside[0], beside[1])
         return highest - own >= REACHED * (middle + self.levels[i] - own)
+
+    def sharp(self, i, where, axis):
+        """Whether a pixel beside values, along an axis, is above them by most of the depth of the low values there."""
+        own, beside, near, far = (
+            self._own(i, _around(where, axis, distances, self.shape)) for distances in ((0,), (1,), NEAR, FAR)
+        )
+        level = np.fmax(*(_deviation(own[0], one)[2] for one in (near, far)))
+        lowest = np.fmin.reduce([own[0], *beside, *near[:2]])
+        return np.fmax(*beside) - own[0] >= SHARP * (level - lowest)
 
     def _below_along(self, i, where, axis):
         """Whether values are below their surroundings along an axis, near or far."""
@@ -289,6 +305,23 @@ def _of_lines(search, i, seeds, axis):
     number = np.bincount(labels[known], minlength=n + 1)
     low[where] = _without_gaps((labels > 0) & (number[labels] >= (IN_RUN if search.n == 2 else IN_LINE)), deviation)
     return low
+
+
+def _with_sharp_sides(search, i, low, axis):
+    """Low values of rows (axis 1) or columns (axis 0) of one exposure, in connected groups with sharp sides.
+
+    Light passes through the optics, which blurs the sides of a dark structure. There, the values return to those of the
+    surroundings over several pixels.
+    """
+    if not low.any():
+        return low
+    across = 1 - axis
+    inner = ndimage.minimum_filter1d(low.view(np.uint8), 3, axis=across).view(bool)
+    where = np.nonzero(low & ~inner)
+    labels, n = ndimage.label(low, np.ones((3, 3)))
+    sides = labels[where]
+    sharp = np.bincount(sides[search.sharp(i, where, across)], minlength=n + 1)
+    return low & (sharp >= OF_SIDES * np.bincount(sides, minlength=n + 1))[labels]
 
 
 def _without_gaps(low, deviation):
