@@ -48,7 +48,7 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     of_sources, sentences : list of str
         Warnings of sources, and others.
     """
-    codes = {**codes, **_of_low_values(codes, exposures, rules)}
+    codes = {**codes, **_codes_with_low_values(codes, exposures, rules)}
 
     def flagged(i):
         plane = is_hit(codes[exposure_name(i)])
@@ -57,39 +57,38 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
 
     spikes = find_spikes(flagged, exposures)
     straight = [one for one in straight_features(flagged, exposures) if not along_spikes(one[0], spikes)]
-    moved, crossing = _of_nods(straight, flagged, exposures)
+    moved, crossing = _moved_and_crossing(straight, flagged, exposures)
     for lines, code in ((crossing, Code.TRAIL), (moved, Code.MOVED)):
         planes = planes_of(lines)
-        codes |= _of_lines(codes, planes, exposures, rules, code)
-        codes |= _of_no_hit(codes, list(planes.values()), code, len(exposures))
+        codes |= _codes_with_lines(codes, planes, exposures, rules, code)
+        codes |= _codes_of_averages(codes, list(planes.values()), code, len(exposures))
     sources, planes = find_sources(flagged, exposures)
-    some = _of_sources(codes, planes)
+    some = _recode_sources(codes, planes)
     smooth, planes = find_smooth(flagged, exposures, differences)
-    some += _of_sources(codes, planes)
-    codes |= _of_no_hit(codes, some, Code.SOURCE, len(exposures))
-    names = exposures.names
+    some += _recode_sources(codes, planes)
+    codes |= _codes_of_averages(codes, some, Code.SOURCE, len(exposures))
     trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
-    sentences, of_sources = [sentence_of_trails(trails, names)], []
-    # stars that are out of focus, far apart or of another field look like sources of one exposure, and have a warning
-    # of their own
-    if exposures.comparable:
-        of_sources = [
-            sentence_of_sources(sources, names),
-            sentence_of_smooth(smooth, names, exposures.unit, unmeasured),
-        ]
-        sentences.insert(0, sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts))
-        sentences.append(sentence_of_spikes(spikes, names))
+    of_sources, sentences = _sentences(exposures, sources, smooth, trails, nods, spikes, shifts, unmeasured)
     for one in smooth:
         sources.add_row(one.row(exposures.unit))
-    return codes, sources, trails, _not_empty(of_sources), _not_empty(sentences)
+    return codes, sources, trails, of_sources, sentences
 
 
-def _not_empty(sentences):
-    """The sentences that there are."""
-    return [one for one in sentences if one]
+def _sentences(exposures, sources, smooth, trails, nods, spikes, shifts, unmeasured):
+    """Warnings of sources, and others, about what was found; see `classified`."""
+    names = exposures.names
+    others = [sentence_of_trails(trails, names)]
+    # stars that are out of focus, far apart or of another field look like sources of one exposure, and have a warning
+    # of their own
+    if not exposures.comparable:
+        return [], [one for one in others if one]
+    of_sources = [sentence_of_sources(sources, names), sentence_of_smooth(smooth, names, exposures.unit, unmeasured)]
+    others.insert(0, sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts))
+    others.append(sentence_of_spikes(spikes, names))
+    return [one for one in of_sources if one], [one for one in others if one]
 
 
-def _of_nods(straight, flagged, exposures):
+def _moved_and_crossing(straight, flagged, exposures):
     """Straight features that are traces of a nod, of all exposures that show them, and the other features."""
     of_nod = nodded([trail for trail, _ in straight])
     moved, crossing = (
@@ -115,7 +114,7 @@ def _sentence_of_moved(exposures, shifts):
     return sentence_of_moved(moved, exposures.names)
 
 
-def _of_no_hit(codes, planes, code, n_exposures):
+def _codes_of_averages(codes, planes, code, n_exposures):
     """MEDIANCR and MEANCRT with a code at the pixels of some planes (list of bool) where no exposure is hit."""
     if not planes:
         return {}
@@ -125,14 +124,14 @@ def _of_no_hit(codes, planes, code, n_exposures):
     return {name: recoded(codes[name], alone, code) for name in ("MEDIANCR", "MEANCRT")}
 
 
-def _of_sources(codes, planes):
+def _recode_sources(codes, planes):
     """Recode the pixels of sources, bool by exposure, in the masks of the exposures; return the planes as a list."""
     for i, where in planes.items():
         codes[exposure_name(i)] = recoded(codes[exposure_name(i)], where, Code.SOURCE)
     return list(planes.values())
 
 
-def _of_lines(codes, planes, exposures, rules, code):
+def _codes_with_lines(codes, planes, exposures, rules, code):
     """Codes of the masks with the pixels of trails or moved traces (bool, by exposure), by name of the mask."""
     if not planes:
         return {}
@@ -152,7 +151,7 @@ def _of_lines(codes, planes, exposures, rules, code):
     return found
 
 
-def _of_low_values(codes, exposures, rules):
+def _codes_with_low_values(codes, exposures, rules):
     """Codes of the exposures with values that are too low, by name of the mask."""
     found = {}
     for i in range(len(exposures) if exposures.low is not None else 0):
