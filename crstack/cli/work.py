@@ -53,7 +53,7 @@ def _execute(arguments, console):
         # this is the last line of the output
         console.seen.implausible.clear()
         terminated = isinstance(interrupt, _Terminated)
-        log.error("%s%s", "terminated" if terminated else "interrupted", _of_what_is_left(console))
+        log.error("%s%s", "terminated" if terminated else "interrupted", _words_on_what_is_left(console))
         return TERMINATED if terminated else INTERRUPTED
     except (CRStackError, MemoryError) as error:
         console.show_implausible()
@@ -82,7 +82,7 @@ def _code_of(error, console):
     return _report(error, BAD_INPUT if bad else FAILED)
 
 
-def _of_what_is_left(console):
+def _words_on_what_is_left(console):
     """Words on the output directory, if the work had begun and the directory exists."""
     if console.output_dir is None or not console.output_dir.is_dir():
         return ""

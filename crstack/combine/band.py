@@ -67,7 +67,7 @@ class BandCombiner:
         np.put(found, fewer, variance.take(fewer) * table[count.take(fewer), in_place.take(fewer)])
         return found
 
-    def _of_clean(self, planes, where, positions):
+    def _with_ordered_clean(self, planes, where, positions):
         """Replace ordered values by those of the values that are not moved by a hit.
 
         ``positions(n_valid, n_clean)`` gives the first and last clean value to use. The bias of their order is
@@ -121,7 +121,9 @@ class BandCombiner:
         """The median; with ``unbiased``, of the clean values."""
         if not self.unbiased:
             return self._median()
-        return self._of_clean(self._median(), self.values.n_in_place < self.statistics.count, lambda _, n: middle(n))
+        return self._with_ordered_clean(
+            self._median(), self.values.n_in_place < self.statistics.count, lambda _, n: middle(n)
+        )
 
     @property
     def _moves(self):
@@ -145,7 +147,7 @@ class BandCombiner:
         if not self.unbiased:
             return self._minimum
         where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self.values.n_clean == 0)
-        return self._of_clean(self._minimum, where, lambda valid, n: (0, min(self._n_lowest(valid), n) - 1))
+        return self._with_ordered_clean(self._minimum, where, lambda valid, n: (0, min(self._n_lowest(valid), n) - 1))
 
     def _min(self):
         return self._minimum

@@ -34,7 +34,9 @@ class PosteriorMeans:
             # the signal shift of the masks belongs to the exposures without changes
             values += [at_pixels(one, where) for one in self.exposures.levels]
         weights = None if self.clean.weights is None else np.broadcast_to(self.clean.weights[:, None], values.shape)
-        of_signal, scales = (None, None) if shift is None else (self._of_signal(where), self._scales_at(where))
+        of_signal, scales = (
+            (None, None) if shift is None else (self._have_posterior_signal(where), self._scales_at(where))
+        )
         value, error, count = posterior_mean(values, chances, variance, weights, scales=scales, of_signal=of_signal)
         if of_signal is not None and (scales is not None or not self.exposures.share_noise):
             error = _error_of_signal(values, chances, variance, scales, of_signal, error)
@@ -56,7 +58,7 @@ class PosteriorMeans:
             where[likely] |= uncertain(chance) | ((chance > 0.5) != excluded[likely])
         return where & ~self.clean.all_hit
 
-    def _of_signal(self, where):
+    def _have_posterior_signal(self, where):
         """Pixels (M,) of some whose mean is that of the posterior signal, because a value may be hit."""
         if self.clean.weights is not None:
             return None

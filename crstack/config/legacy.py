@@ -68,11 +68,11 @@ def as_parameter_file(top, requirements):
         If an old name and its new name are both given, or the observation is of another mode.
     """
     if "frames" in top or "mode" in top:
-        top = _of_observation(top)
+        top = _settings_of_observation(top)
     return dict(top), _renamed(requirements, top.get("rnoise"))
 
 
-def _of_observation(top):
+def _settings_of_observation(top):
     """The settings of a file in the layout of the early manual."""
     if "images" in top:
         raise ConfigurationError("images must not be given beside frames or mode of an observation result")

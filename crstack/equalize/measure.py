@@ -159,7 +159,7 @@ def _measured(levels, variance_of, bad, names, noises, steps, comparable):
     if part.levels.shape == levels.shape:
         return part.result()
     if not part.lines:
-        return _of_whole(levels, variance_of, bad, part)
+        return _differences_of_whole(levels, variance_of, bad, part)
     if in_files():
         warn_user(
             "the exposures differ by terms along rows or columns, which need whole images: the memory may exceed "
@@ -230,7 +230,7 @@ def _refined(model):
     return model
 
 
-def _of_whole(levels, variance_of, bad, part):
+def _differences_of_whole(levels, variance_of, bad, part):
     """The differences in the whole image, from the fit to a part of it, without terms along rows and columns."""
     whole = ExposuresByBands(levels, variance_of, bad, part)
     for contrast in CONTRAST[-2:]:

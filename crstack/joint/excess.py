@@ -154,7 +154,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
         sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
         return sample, _bins(sample.nearby, sample.gradient2)
 
-    parts = (lambda: _of_faint(cube, nearby, variance, usable), of_bright)
+    parts = (lambda: _measured_faint(cube, nearby, variance, usable), of_bright)
     (faint, constant), (sample, bins) = map_threads(lambda part: part(), parts)
     if not bins:
         return ExcessFit(ExcessVariance(constant=constant), [], np.empty(0), np.empty(0))
@@ -298,7 +298,7 @@ class _Faint:
         return photons if photons * self.signal > max((LEAST_CONSTANT - 1) * self.known, self.excess / 2) else 0.0
 
 
-def _of_faint(cube, nearby, variance, usable):
+def _measured_faint(cube, nearby, variance, usable):
     """Measured values of the fainter pixels, and their excess variance if it is significant and not from photons."""
     sample = _Sample.of(cube, nearby, variance, nearby, nearby, usable, PIXELS_OF_CONSTANT)
     if len(sample.places) < PIXELS_PER_BIN:

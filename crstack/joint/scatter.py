@@ -53,7 +53,7 @@ def scatter_of(counts, of_places=False, measured=None):
     levels = counts.level_cube
     median = _median_of(counts)
     gradient2, hot = _gradient_and_hot(counts, median)
-    of_noise = median if len(levels) > 2 else _of_neighbours_where_lower(levels, median)
+    of_noise = median if len(levels) > 2 else _signal_for_noise_of_two(levels, median)
     fit = fit_excess_variance(levels, median, _variances_of(counts, of_noise), gradient2, counts.bad, hot)
     del of_noise
     del hot
@@ -96,7 +96,7 @@ def _median_of(counts):
     return median
 
 
-def _of_neighbours_where_lower(levels, signal):
+def _signal_for_noise_of_two(levels, signal):
     """Signal (ny, nx) of two exposures for their noise: that of the neighbours where the lower value was taken.
 
     The lower value is low because of its own noise. Its variance would be too small, and the difference would look like

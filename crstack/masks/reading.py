@@ -63,7 +63,7 @@ class _MaskFile:
     def arguments(self):
         """Arguments of a `~crstack.masks.MaskSet`."""
         codes = self._codes()
-        flux_factors = self._of_exposures("FLUXF", "flux factors")
+        flux_factors = self._numbers_of_exposures("FLUXF", "flux factors")
         changed = self._edited(codes)
         cleaned = next((name for name in CLEANED if name in self.hdus), None)
         arguments = {
@@ -77,7 +77,7 @@ class _MaskFile:
             "uuid": str(self.header.get("UUID", "")),
             "local_medians": self._local_medians(),
             "flux_factors": flux_factors or (1.0,) * self.n_exposures,
-            "throughputs": self._of_exposures("THRPUT", "throughputs"),
+            "throughputs": self._numbers_of_exposures("THRPUT", "throughputs"),
             "origin": self._origin(),
             **self._votes(codes),
         }
@@ -238,7 +238,7 @@ class _MaskFile:
         found = tuple((str(self.header.get(f"EXPN{i}", "")), str(self.header.get(f"EXPD{i}", ""))) for i in numbers)
         return found if all(digest for _, digest in found) else ()
 
-    def _of_exposures(self, kind, words):
+    def _numbers_of_exposures(self, kind, words):
         """Positive numbers of the primary header, one for each exposure; empty if there is none at all."""
         cards = self._numbered(self.header, kind)
         if len(cards) not in (0, self.n_exposures):

@@ -61,7 +61,7 @@ def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> 
     within 5 per cent of its sum of squares. The full width at half maximum is 1.9 pixels or more. Hits are narrower or
     have sharp edges. Narrower sources cannot be distinguished from hits.
     """
-    found = map_images(lambda i: _of_exposure(flagged(i), exposures, i), range(len(exposures)))
+    found = map_images(lambda i: _sources_of_exposure(flagged(i), exposures, i), range(len(exposures)))
     planes = {i: where for i, (_, where) in enumerate(found) if where is not None}
     table = no_sources()
     for row in (row for rows, _ in found for row in rows):
@@ -72,12 +72,12 @@ def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> 
     return table, planes
 
 
-def _of_exposure(plane, exposures, i):
+def _sources_of_exposure(plane, exposures, i):
     """Rows of the table and the pixels of the sources in one exposure; None without sources."""
     rows: list = []
     everywhere = None
     for band in row_bands(plane.shape[0], plane.shape[1], PIXELS_AT_ONCE):
-        found, where = _of_band(plane[band], band.start, exposures, i)
+        found, where = _sources_of_band(plane[band], band.start, exposures, i)
         rows += found
         if where is not None:
             everywhere = np.zeros(plane.shape, dtype=bool) if everywhere is None else everywhere
@@ -85,7 +85,7 @@ def _of_exposure(plane, exposures, i):
     return rows, everywhere
 
 
-def _of_band(plane, first, exposures, i):
+def _sources_of_band(plane, first, exposures, i):
     """Rows of the table and the pixels of the sources in some rows of an exposure."""
     cores = plane & ~dilate(~plane, 1)
     if not cores.any():

@@ -79,7 +79,7 @@ def find_spikes(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> l
     if not stars:
         return []
     planes = [flagged(i) for i in range(len(exposures))]
-    some = map_threads(lambda star: _of_star(planes, *star), stars)
+    some = map_threads(lambda star: _spikes_of_star(planes, *star), stars)
     return [one for one in some if one is not None]
 
 
@@ -125,7 +125,7 @@ def _is_star(exposures, row, column):
     return np.quantile(ring, QUANTILE) - level < SHARE * peak
 
 
-def _of_star(planes, row, column):
+def _spikes_of_star(planes, row, column):
     """The `Spikes` of a star; None if there are none."""
     found = {i: _directions(plane, row, column) for i, plane in enumerate(planes)}
     # two trails may cross in one exposure

@@ -83,7 +83,7 @@ def straight_features(flagged: Callable[[int], np.ndarray], exposures: Exposures
     edges. A line that the others show too, such as the trace of a spectrum, is no trail.
     """
     lengths = lengths_in_blocks(exposures.shape)
-    found = map_images(lambda i: _of_exposure(flagged(i), exposures, i, lengths), range(len(exposures)))
+    found = map_images(lambda i: _trails_of_exposure(flagged(i), exposures, i, lengths), range(len(exposures)))
     return [one for of_one in found for one in of_one]
 
 
@@ -124,7 +124,7 @@ def planes_of(found: Sequence[tuple[Trail, np.ndarray]]) -> dict[int, np.ndarray
     return planes
 
 
-def _of_exposure(flagged, exposures, i, lengths):
+def _trails_of_exposure(flagged, exposures, i, lengths):
     """The trails of one exposure, each with its pixels."""
     trails: list = []
     counts = in_blocks(flagged)

@@ -54,19 +54,19 @@ def sentences_of_shifts(masks, exposures, known):
     far = {name: shift for name, shift in far.items() if exposures.names.index(name) not in wide}
     sentences = []
     if wide:
-        sentences.append(_of_width(wide, exposures.names))
+        sentences.append(_sentence_of_width(wide, exposures.names))
     elif measured and masks.n_exposures == 2:
-        sentences += _of_two(measured, exposures.names)
+        sentences += _sentences_of_two(measured, exposures.names)
     if far:
         found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
         sentences.append(
             f"the exposures are not aligned: {found}, from {zero}. {hits} combined images are blurred: align the "
             "exposures first"
         )
-    return sentences + (_of_trailed_stars(measured, exposures.names, wide) if measured else [])
+    return sentences + (_sentences_of_trailed_stars(measured, exposures.names, wide) if measured else [])
 
 
-def _of_width(wide, names):
+def _sentence_of_width(wide, names):
     """A sentence about exposures whose stars are much wider, by ``wide``: number from 0, and second moment."""
     found = ", ".join(
         f"{names[i]} by {FWHM_PER_SIGMA * np.sqrt(more):.1f} pixels (FWHM, in quadrature)" for i, more in wide.items()
@@ -77,7 +77,7 @@ def _of_width(wide, names):
     )
 
 
-def _of_trailed_stars(measured, names, wide):
+def _sentences_of_trailed_stars(measured, names, wide):
     """A sentence if stars are trailed in exposures that are not ``wide``."""
     found = [
         f"{names[i]} by {length:.1f} pixels at {angle:.0f} degrees from the x axis"
@@ -97,7 +97,7 @@ def _of_trailed_stars(measured, names, wide):
     ]
 
 
-def _of_two(measured, names):
+def _sentences_of_two(measured, names):
     """A sentence if two exposures differ so much in seeing and throughput that errors on stars look like hits."""
     if max(measured.factors) < DIMMED_OF_TWO * min(measured.factors):
         return []

@@ -266,9 +266,9 @@ def test_two_exposures_of_300_and_900_seconds(known):
 def test_two_exposures_that_differ_in_throughput_and_seeing(monkeypatch):
     monkeypatch.setattr(shifts, "_wide", lambda measured, least: {1: 2.0})
     for factors, number in (((1.0, 0.7), 1), ((0.7, 1.0), 1), ((1.0, 0.9), 0)):
-        sentences = shifts._of_two(SimpleNamespace(factors=factors), ("a", "b"))
+        sentences = shifts._sentences_of_two(SimpleNamespace(factors=factors), ("a", "b"))
         assert len(sentences) == number
-    (sentence,) = shifts._of_two(SimpleNamespace(factors=(1.0, 0.7)), ("a", "b"))
+    (sentence,) = shifts._sentences_of_two(SimpleNamespace(factors=(1.0, 0.7)), ("a", "b"))
     assert "stars are wider in b than in a by 3.3 pixels" in sentence
     assert "the throughputs are 1.00, 0.70" in sentence
 

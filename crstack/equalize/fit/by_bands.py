@@ -62,7 +62,7 @@ class ExposuresByBands:
             some.leave_out_hot()
         return some
 
-    def _of_bands(self, work):
+    def _results_of_bands(self, work):
         """Results of ``work(some, inner, rows)`` for each band: exposures with a margin, and the rows of the band.
 
         A band holds whole cells of the mesh.
@@ -98,7 +98,7 @@ class ExposuresByBands:
                         kept[i][rows] = one[inner]
             return result
 
-        results = self._of_bands(changed)
+        results = self._results_of_bands(changed)
         for name, kept in planes.items():
             setattr(self, name, kept)
         return results
@@ -152,7 +152,7 @@ class ExposuresByBands:
             with limited_memory(None):
                 common[rows] = some.common_with_hot(contrast)[inner]
 
-        self._of_bands(work)
+        self._results_of_bands(work)
         return common
 
     def _shift(self, i):

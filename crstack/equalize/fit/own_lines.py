@@ -194,12 +194,14 @@ def _lines_along(axis, heights, levels):
     for i in range(len(heights.values)):
         chains = [one for one in _chains(heights, i) if _is_own(heights, i, *one)]
         if len(chains) <= MOST:
-            lines = [(_line(axis, heights, i, *one), _of_pixels(axis, heights, i, *one, levels)) for one in chains]
+            lines = [
+                (_line(axis, heights, i, *one), _height_in_pixels(axis, heights, i, *one, levels)) for one in chains
+            ]
             found += [line for line, height in lines if height > OF_PIXELS * line.height]
     return found
 
 
-def _of_pixels(axis, heights, i, rows, cells, levels):
+def _height_in_pixels(axis, heights, i, rows, cells, levels):
     """Height of a chain of cells in the differences of its pixels from those of the other exposures.
 
     The median of a cell with two levels, as one across the traces of spectra, changes a lot from one exposure to

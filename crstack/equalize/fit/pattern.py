@@ -201,7 +201,7 @@ def medians_of_blocks(levels):
     def work(planes):
         return median_of_values(planes.reshape(BLOCK**2, *planes.shape[2:]), axis=0)
 
-    return np.concatenate(_of_blocks(work, levels), axis=1).astype(float)
+    return np.concatenate(_in_rows_of_blocks(work, levels), axis=1).astype(float)
 
 
 def _quarters_of_blocks(levels):
@@ -213,10 +213,10 @@ def _quarters_of_blocks(levels):
         means = sums.transpose(2, 3, 0, 4, 1) / np.float32(half**2)
         return means.reshape(len(means), 2 * means.shape[1], -1)
 
-    return np.concatenate(_of_blocks(work, levels), axis=1).astype(np.float32)
+    return np.concatenate(_in_rows_of_blocks(work, levels), axis=1).astype(np.float32)
 
 
-def _of_blocks(function, levels):
+def _in_rows_of_blocks(function, levels):
     """A function of the pixels (BLOCK, BLOCK, N, rows, columns) of some rows of blocks, for all rows, in threads."""
     down, across = (_starts(side) for side in levels.shape[1:])
 

@@ -42,11 +42,11 @@ def straight_part(image, axis):
     if axis == "x":
         return straight_part(image.T, "y").T
     medians, centres = straight_blocks(image)
-    medians = _of_long_lines(medians)
+    medians = _without_short_lines(medians)
     return (linear_weights(centres, len(image)) @ medians).astype(np.float32)
 
 
-def _of_long_lines(medians):
+def _without_short_lines(medians):
     """Medians (n, nx) of `straight_blocks` without light that ends along y, such as that of extended emission.
 
     A line of the sky goes on. Light above the level around that is far brighter than at the same place further along y

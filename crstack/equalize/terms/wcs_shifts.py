@@ -84,7 +84,7 @@ def compare_with_wcs(
         If a difference exceeds half a pixel and three standard errors, or if the coordinates of exposures are those of
         another field.
     """
-    elsewhere = _of_other_fields(exposures)
+    elsewhere = _exposures_of_other_fields(exposures)
     if elsewhere:
         return elsewhere
     by_wcs = shifts_by_wcs(exposures)
@@ -113,7 +113,7 @@ def compare_with_wcs(
     return tuple(map(int, differing))
 
 
-def _of_other_fields(exposures):
+def _exposures_of_other_fields(exposures):
     """Exposures (from 0) whose field does not touch that of most exposures, by celestial coordinates; warns of them."""
     all_wcs, (ny, nx) = exposures.own_wcs, exposures.shape
     if len(all_wcs) != len(exposures) or not all(isinstance(one, WCS) and one.has_celestial for one in all_wcs):

@@ -159,7 +159,7 @@ def fit_model_error(n, structure, flat):
     if len(noise) < FEWEST:
         return ModelError(least=least)
     trimmed = _trimmed(n, *flat[1:4])
-    usual, usual_tail = _of_flat_places(n, *flat[:4], trimmed)
+    usual, usual_tail = _squares_of_flat_places(n, *flat[:4], trimmed)
     rows, squares = features[: CHANGE + 1].T.astype(np.float64), squares_of_both(*values, n)
     parts = _fit(rows, squares, noise, n, usual, trimmed)
     fitted = noise + rows @ parts
@@ -208,7 +208,7 @@ def _trimmed(n, median, high, noise):
     return min(TRIMMED * float(np.mean(high - median > HIT * np.sqrt(noise))), MOST_TRIMMED)
 
 
-def _of_flat_places(n, low, median, high, noise, trimmed):
+def _squares_of_flat_places(n, low, median, high, noise, trimmed):
     """Mean, and quantile `TAIL`, of the squared deviations of flat places over the variance, hits included."""
     least, highest = OF_FLAT if n > 2 else OF_FLAT_OF_TWO
     if len(noise) < FEWEST:

@@ -46,7 +46,7 @@ def find_blooming(exposures):
     for i, saturated in enumerate(exposures.saturated):
         columns = np.flatnonzero(ndimage.maximum_filter1d(saturated.any(axis=0), 2 * BESIDE + 1))
         if len(columns):
-            bloomed[i][:, columns] = _of_columns(exposures, i, columns, levels - levels[i])
+            bloomed[i][:, columns] = _bled_in_columns(exposures, i, columns, levels - levels[i])
             _add_ends(bloomed[i], saturated)
     bloomed &= ~exposures.bad
     return bloomed if bloomed.any() else None
@@ -62,7 +62,7 @@ def _add_ends(bloomed, saturated):
         bloomed[wide] |= ndimage.maximum_filter1d((labels[wide] == number).view(np.uint8), 3, axis=0).view(bool)
 
 
-def _of_columns(exposures, i, columns, levels):
+def _bled_in_columns(exposures, i, columns, levels):
     """Values (ny, k) of some columns of an exposure that are saturated or hold bled charge."""
     saturated = exposures.saturated[i]
     beside = ndimage.maximum_filter1d(saturated.view(np.uint8), 2 * BESIDE + 1, axis=1).view(bool)[:, columns]

@@ -93,7 +93,7 @@ def find_low_values(exposures):
         seeds[rows[which == i], columns[which == i]] = True
         own = (which == i) & sure
         plane[rows[own], columns[own]] = True
-        lines = [_of_lines(search, i, seeds, axis) for axis in (0, 1)]
+        lines = [_low_in_lines(search, i, seeds, axis) for axis in (0, 1)]
         sharp = [_with_sharp_sides(search, i, one, axis) for axis, one in enumerate(lines)]
         if search.n > 2 and plane.any():
             seeds &= ~((lines[0] & ~sharp[0]) | (lines[1] & ~sharp[1]))
@@ -283,7 +283,7 @@ def _deviation(values, around):
     return np.where(number >= FEWEST, values - median, np.nan), spread, median
 
 
-def _of_lines(search, i, seeds, axis):
+def _low_in_lines(search, i, seeds, axis):
     """Low values (ny, nx) of rows (axis 1) or columns (axis 0) of one exposure that hold several low values."""
     low, least = np.zeros(seeds.shape, dtype=bool), IN_LINE_OF_TWO if search.n == 2 else IN_LINE
     lines = np.flatnonzero(np.count_nonzero(seeds, axis=axis) >= least)

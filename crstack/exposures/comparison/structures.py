@@ -233,10 +233,12 @@ def light_of(data, i, bad=None):
     of another field has only noise at the brightest structures of the others, so that none is significant.
     """
     planes, scatters = zip(*significances(data, bad), strict=True)
-    _, _, labels, n = _of_others(planes, i)
+    _, _, labels, n = _with_structures_of_others(planes, i)
     if n < FEWEST:
         return None
-    own, common, _, _ = _of_others([plane * scatter for plane, scatter in zip(planes, scatters, strict=True)], i)
+    own, common, _, _ = _with_structures_of_others(
+        [plane * scatter for plane, scatter in zip(planes, scatters, strict=True)], i
+    )
     rows, columns = np.nonzero(labels)
     number, light, expected = (
         np.bincount(labels[rows, columns], None if plane is None else plane[rows, columns])[1:]
@@ -252,7 +254,7 @@ def light_of(data, i, bad=None):
 
 def lowest_of_blocks(image):
     """The lowest of each 2 x 2 pixels (ny // 2, nx // 2): most hits are narrower."""
-    return _of_blocks(image[: len(image) // 2 * 2, : image.shape[1] // 2 * 2], np.minimum)
+    return _extremes_of_blocks(image[: len(image) // 2 * 2, : image.shape[1] // 2 * 2], np.minimum)
 
 
 def _middle(image):
@@ -262,7 +264,7 @@ def _middle(image):
     return part[: len(part) // 2 * 2, : part.shape[1] // 2 * 2]
 
 
-def _of_blocks(image, extreme):
+def _extremes_of_blocks(image, extreme):
     """Extreme of each 2 x 2 pixels."""
     across = extreme(image[:, ::2], image[:, 1::2])
     return extreme(across[::2], across[1::2])
@@ -270,9 +272,9 @@ def _of_blocks(image, extreme):
 
 def _significance(plane, bad):
     """Lowest value of each block above its surroundings, in units of the scatter (NaN where bad), and the scatter."""
-    low = _of_blocks(_middle(plane), np.minimum)
+    low = _extremes_of_blocks(_middle(plane), np.minimum)
     low = low - _level(low)
-    missing = None if bad is None else _of_blocks(_middle(bad), np.logical_or)
+    missing = None if bad is None else _extremes_of_blocks(_middle(bad), np.logical_or)
     some = low[::3, ::3] if missing is None else low[::3, ::3][~missing[::3, ::3]]
     scatter = SIGMA_PER_MAD * median_of_values(np.abs(some - median_of_values(some))) if some.size else 0
     low = low / np.float32(scatter) if scatter > 0 else np.zeros_like(low)
@@ -305,7 +307,7 @@ def _compared(planes, i, worth=None):
 
     ``worth`` is the significance (N,) of one structure in each exposure, up to a constant; None if it is equal in all.
     """
-    own, common, labels, n_structures = _of_others(planes, i)
+    own, common, labels, n_structures = _with_structures_of_others(planes, i)
     if not n_structures:
         return Structures(i, 0, 0, labelled(own, IN_ONE)[1])
     rows, columns = np.nonzero(labels)
@@ -320,7 +322,7 @@ def _compared(planes, i, worth=None):
     return Structures(i, seen, len(expected), labelled(own, IN_ONE)[1])
 
 
-def _of_others(planes, i):
+def _with_structures_of_others(planes, i):
     """Values of exposure ``i``, common values of the others, numbered structures of these, and how many there are."""
     n = len(planes)
     others = np.stack([np.nan_to_num(plane) for k, plane in enumerate(planes) if k != i])

@@ -77,18 +77,18 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
         warn_user(
             f"{words}each exposure is divided by the ratio of its time to the mean: {factors}. Other flux factors can "
             "be given (flux_factors= in Python, flux_factor: in a parameter file)"
-            + _of_equal_light(exposures, times)
-            + _of_weights(exposures, times)
-            + _of_unlike(times)
+            + _words_on_equal_light(exposures, times)
+            + _words_on_weights(exposures, times)
+            + _words_on_unlike_times(times)
         )
         return
     warn_user(
         f"{words}the exposures are not divided by them. Give flux factors of the same ratios (flux_factors= in Python, "
-        "flux_factor: or differences: auto in a parameter file)" + _of_unlike(times)
+        "flux_factor: or differences: auto in a parameter file)" + _words_on_unlike_times(times)
     )
 
 
-def _of_equal_light(exposures, times):
+def _words_on_equal_light(exposures, times):
     """Words on an exposure whose time differs from those of the others, and whose light does not; or no words."""
     for i in (int(np.argmax(times)), int(np.argmin(times))):
         others = np.sort(np.delete(times, i))
@@ -105,7 +105,7 @@ def _of_equal_light(exposures, times):
     return ""
 
 
-def _of_weights(exposures, times):
+def _words_on_weights(exposures, times):
     """Words on a mean with equal weights if other weights give much less noise; otherwise no words.
 
     An exposure divided by its factor has the variance of its photons, divided by the factor. The best weights are the
@@ -123,7 +123,7 @@ def _of_weights(exposures, times):
     )
 
 
-def _of_unlike(times):
+def _words_on_unlike_times(times):
     """A sentence about times that are too unlike, or no words."""
     ratio = max(times) / min(times)
     if ratio < UNLIKE:

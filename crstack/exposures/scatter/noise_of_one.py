@@ -89,7 +89,7 @@ def of_another_level(exposures, sample):
             (_at_level(exposures, sample, i, level - levels[i]) - stated[i]) / (found - stated[i]) for level in levels
         ]
         k = int(np.argmin(np.abs(np.array(changes) - 1)))
-        if AGREES[0] < changes[k] < AGREES[1] and _of_equal_light(contrasts[i], contrasts[k], max(found, stated[i])):
+        if AGREES[0] < changes[k] < AGREES[1] and _have_equal_light(contrasts[i], contrasts[k], max(found, stated[i])):
             odd.append(OddOne(i, levels[i], levels[k], found, stated[i]))
     return odd
 
@@ -166,7 +166,7 @@ def _contrasts(sample, levels):
     return [float(median_of_values(plane[top])) for plane in above]
 
 
-def _of_equal_light(one, other, variance):
+def _have_equal_light(one, other, variance):
     """Whether contrasts agree. If the light differs, structures remain in a difference and look like noise."""
     return abs(one - other) < SAME_LIGHT * max(one, other) + np.sqrt(variance)
 
