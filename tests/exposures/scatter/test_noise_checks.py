@@ -388,3 +388,12 @@ def test_less_noise_than_stated_by_a_seventh():
     assert len(words) == 1
     assert "(a read noise of about 5.2 in place of 6.25 electron agrees)" in words[0]
     assert loaded(made(3), readnoise=1.1 * READNOISE)[1] == []
+
+
+@pytest.mark.parametrize("side", [5, 12, 16])
+def test_too_few_pixels_measure_no_noise(side):
+    """Values that scatter far less than stated, in so few pixels that no scatter is measured: no warning."""
+    rng = np.random.default_rng(1)
+    exposures, texts = loaded([100 + rng.standard_normal((side, side)) for _ in range(3)], unit=u.electron, gain=None)
+    assert not texts
+    assert not exposures.doubted
