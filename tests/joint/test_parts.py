@@ -27,7 +27,7 @@ from crstack.joint.excess import (
     ExcessVariance,
     _bins,
     _excess_of_bins,
-    _of_faint,
+    _measured_faint,
     _pairs,
     _ratio,
     _ratio_without_hits,
@@ -547,7 +547,7 @@ def test_a_constant_counts_where_it_is_dark_and_clear():
     def constant(level, known, sigma):
         cube = np.stack([rng.normal(0, sigma, usable.shape) for _ in range(3)])
         signal = np.full(usable.shape, np.float32(level))
-        return _of_faint(cube, signal, [np.full(usable.shape, np.float32(known))], usable)[1]
+        return _measured_faint(cube, signal, [np.full(usable.shape, np.float32(known))], usable)[1]
 
     assert constant(5.0, 25, 6) == pytest.approx(36 - 25, rel=0.1)
     # the noise is as stated; then photons make most of the noise; then too few pixels
