@@ -13,7 +13,7 @@ from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize.terms.guiding import trailed
 from crstack.exceptions import ImplausibleResultWarning
-from crstack.plausibility.shifts import WIDENED, _of_trailed_stars, _wide
+from crstack.plausibility.shifts import WIDENED, _sentences_of_trailed_stars, _wide
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -117,7 +117,7 @@ def test_of_two_exposures_with_another_seeing_either_may_be_trailed():
     widths = [(length2, 0.0, 0.0), (1.0, 1.0, 0.0)]
     assert trailed(measured(widths)) == [(0, pytest.approx(3.0), 0.0), (1, pytest.approx(3.0), 90.0)]
     assert trailed(measured(widths[::-1])) == [(0, pytest.approx(3.0), 90.0), (1, pytest.approx(3.0), 0.0)]
-    (sentence,) = _of_trailed_stars(measured(widths), ("a", "b"), {})
+    (sentence,) = _sentences_of_trailed_stars(measured(widths), ("a", "b"), {})
     assert "a by 3.0 pixels at 0 degrees from the x axis, or b by 3.0 pixels at 90 degrees" in sentence
     # in one seeing there is no doubt
     assert trailed(measured([(length2, 0.0, 0.0), (0.0, 0.0, 0.0)])) == [(0, pytest.approx(3.0), 0.0)]
