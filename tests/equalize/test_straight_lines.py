@@ -39,6 +39,15 @@ def test_extended_emission_is_no_line(tilt):
     assert np.abs(without - sky).max() < 150
 
 
+def test_emission_over_a_level_that_rises_across_the_lines_is_no_line():
+    sky = lines(0.0) + 10 * X
+    emission = 500 * np.exp(-0.5 * ((Y - 60) / 8) ** 2 - 0.5 * ((X - 195) / 1.3) ** 2)
+    without, found = (straight_part(one.astype(np.float32), "y") for one in (sky, sky + emission))
+    assert np.abs(without - sky).max() < 5
+    # a median over 56 rows is 200 too high
+    assert np.abs(found - without).max() < 60
+
+
 @pytest.mark.parametrize(
     ("rows", "first", "last"),
     [(slice(0, 90), 0, 60), (slice(50, 150), 80, 120), (slice(140, 200), 170, 200), (slice(80, 140), 104, 112)],
