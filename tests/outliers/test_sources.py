@@ -165,6 +165,18 @@ def test_gaussians_are_recovered():
     assert fit_gaussians(track, np.zeros(1)).minor[0] < 0.5
 
 
+@pytest.mark.parametrize("place", [(0, 6), (6, 0), (-5, 3)])
+def test_light_beyond_the_radius_is_no_misfit(place):
+    rows, columns = np.mgrid[-6:7, -6:7]
+    image = 50 * np.exp(-0.5 * (rows**2 + columns**2) / 1.5**2)
+    near, far = image.copy(), image.copy()
+    far[place[0] + 6, place[1] + 6] += 100
+    near[9, 9] += 100
+    found = fit_gaussians(np.stack([far, near]), np.zeros(2))
+    assert found.misfit[0] < 0.01
+    assert found.misfit[1] > 0.3
+
+
 def test_noise_is_no_misfit_of_a_faint_gaussian():
     rng = np.random.default_rng(4)
     rows, columns = np.mgrid[-6:7, -6:7]
