@@ -24,7 +24,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from crstack.datasets import make_stack
-from crstack.utils.memory import check_mem_limit
+from crstack.utils.process_memory import check_mem_limit
 
 #: side of the simulated image
 SIDE = 2048

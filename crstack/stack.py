@@ -36,7 +36,8 @@ from crstack.stages.levels import warn_of_levels
 from crstack.stages.masks import check_masks, masks_by
 from crstack.stages.measured import MeasuredStack
 from crstack.stages.views import InDiagram, features_of_mask, in_diagram_of, summary_of
-from crstack.utils.memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
+from crstack.utils.memory import Workspace, limited_memory
+from crstack.utils.process_memory import MemoryLimit, check_mem_limit
 from crstack.utils.progress import progress_to
 from crstack.utils.summary import Summary
 from crstack.utils.threads import limited_threads, with_limited_threads

@@ -11,7 +11,7 @@ from crstack.batch.stacks import Stack
 from crstack.batch.workers import Lost
 from crstack.exceptions import CRStackError
 from crstack.files.whole import atomic_path
-from crstack.utils.memory import forget_peak, peak_bytes
+from crstack.utils.process_memory import forget_peak, peak_bytes
 from crstack.utils.version import code_version
 
 __all__ = ["Job", "compute", "outcome"]

@@ -15,7 +15,7 @@ from crstack.exceptions import ConfigurationError, InputError
 from crstack.exposures.input.keywords import as_keyword, is_section, quantity_in_words
 from crstack.exposures.quality import bits_of
 from crstack.masks.local_median import check_local_median
-from crstack.utils.memory import check_mem_limit
+from crstack.utils.process_memory import check_mem_limit
 from crstack.utils.registry import BOUNDARIES
 from crstack.utils.validation import (
     check_boolean,

@@ -50,7 +50,8 @@ from crstack.plausibility import MAX_FRACTION, implausibilities
 from crstack.stages.combining import cleaned
 from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
-from crstack.utils.memory import forget_peak, limited_memory, place_of, trim, warn_of_excess
+from crstack.utils.memory import limited_memory, place_of, trim
+from crstack.utils.process_memory import forget_peak, warn_of_excess
 from crstack.utils.threads import n_threads
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user

@@ -21,7 +21,8 @@ from crstack.methods import Method, as_method
 from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import nbinom_shape_of_stack
 from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress
-from crstack.utils.memory import MemoryLimit, Workspace
+from crstack.utils.memory import Workspace
+from crstack.utils.process_memory import MemoryLimit
 from crstack.utils.registry import DETECTORS, METHODS
 from crstack.utils.validation import check_choice
 

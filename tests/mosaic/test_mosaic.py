@@ -26,7 +26,7 @@ from crstack.exceptions import InputError
 from crstack.mosaic import chips_of
 from crstack.pipeline.space import product_sizes
 from crstack.stages.arguments import DetectOptions, MosaicCombineOptions, StackOptions
-from crstack.utils.memory import resident_bytes
+from crstack.utils.process_memory import resident_bytes
 
 pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
 

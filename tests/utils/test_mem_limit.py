@@ -33,7 +33,8 @@ from crstack.exposures import loading
 from crstack.exposures.input.place import expected_bytes
 from crstack.joint import false_alarms
 from crstack.utils import memory, threads
-from crstack.utils.memory import Workspace, check_mem_limit, empty_image, limited_memory, place_of, resident_bytes
+from crstack.utils.memory import Workspace, empty_image, limited_memory, place_of
+from crstack.utils.process_memory import check_mem_limit, resident_bytes
 
 pytestmark = [
     pytest.mark.skipif(not resident_bytes(), reason="this system does not report the memory of a process"),
@@ -499,7 +500,7 @@ def test_pages_are_given_back_where_too_much_is_held(monkeypatch, in_files, held
     workspace.in_files = in_files
     workspace._maps.add(mapped)
     monkeypatch.setattr(memory, "_give_back", back.append)
-    monkeypatch.setattr(memory, "_held", lambda: (held * memory.SHARE * 1e9, 1e9))
+    monkeypatch.setattr(memory, "held_bytes", lambda: (held * memory.SHARE * 1e9, 1e9))
     workspace.relax()
     assert back == ([mapped] if given_back else [])
 

@@ -11,7 +11,8 @@ from crstack.exceptions import CRStackWarning
 from crstack.exposures import Exposures, load_exposures
 from crstack.exposures.comparison.shadows import find_shadows
 from crstack.noise import NoiseModel
-from crstack.utils.memory import Workspace, limited_memory, resident_bytes, trim
+from crstack.utils.memory import Workspace, limited_memory, trim
+from crstack.utils.process_memory import resident_bytes
 
 SHAPE = (200, 250)
 READNOISE = 4.0
