@@ -3,31 +3,16 @@
 import time
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
 
 import numpy as np
 
-from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
-from crstack.files.fits_writing import write_fits
-from crstack.files.history import add_history
 from crstack.joint import JointDecision
 from crstack.pipeline.console import WorkFailedError
-from crstack.pipeline.figures import (
-    FAILURES,
-    Results,
-    begin_figures,
-    find_hits,
-    log_file,
-    paths_of_tables,
-    start_helper,
-    write_figures,
-    write_tables,
-)
-from crstack.pipeline.page import Viewer, write_report
-from crstack.pipeline.prepare import clean_name, prepare, read_parameters
+from crstack.pipeline.figures import Results, start_helper
+from crstack.pipeline.prepare import prepare, read_parameters
+from crstack.pipeline.products import setting_lines, write_files
 from crstack.pipeline.session import Session, can_be_interactive
 from crstack.pipeline.summary import (
     log_boundary,
@@ -42,24 +27,15 @@ from crstack.pipeline.summary import (
     log_timings,
     numbers_of_run,
     plan_of_run,
-    settings_with_numbers,
     warn_of_lost_values,
 )
-from crstack.pipeline.writer import Writer
 from crstack.plausibility import MAX_FRACTION, implausibilities
-from crstack.stages.combining import cleaned
-from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
-from crstack.utils.memory import limited_memory, place_of, trim
 from crstack.utils.process_memory import forget_peak, warn_of_excess
-from crstack.utils.threads import n_threads
-from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
 __all__ = ["run"]
 
-#: number of pixels from which images are made and written one after the other
-PIXELS_AT_ONCE = 1 << 24
 #: measured peak memory of a run for each value of the exposures
 BYTES_PER_VALUE = 100
 
@@ -147,7 +123,7 @@ def run(
             job = _with_answers(job, interactive, console)
             with start_helper(job.stack, plots, helper) or nullcontext() as helper:
                 results = _results(job, console)
-                _write(job, results, console, helper, plots, clean, files_at)
+                write_files(job, results, console, helper, plots=plots, clean=clean, files_at=files_at)
         except MemoryError as error:
             raise _too_little_memory(job, error) from error
         warn_of_excess(configuration["mem_limit"])
@@ -253,7 +229,7 @@ def _find(job, console):
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # HISTORY also names the requested file
-    history = (*masks.history, *_setting_lines(configuration))
+    history = (*masks.history, *setting_lines(configuration))
     return replace(masks, history=history)
 
 
@@ -293,107 +269,3 @@ def without_dropped(masks, pixels):
         count = int(np.count_nonzero(codes["MEDIANCR"]))
         steps["MEDIANCR"] = dict(steps["MEDIANCR"]) | {"flagged, without those dropped by hand": count}
     return replace(masks, codes=codes, steps=steps, found_by=found_by)
-
-
-# files
-
-
-def _write(job, results, console, helper, plots, clean, files_at=""):
-    """Write every product. Threads write files while the next are made, and the helper draws figures."""
-    outputs = job.outputs
-    trim()  # the C library keeps what the search has freed, and several files are in memory at a time
-    section("Files")
-    log.info("in %s", outputs.directory)
-    place = place_of(job.stack.exposures.data)
-    # large images would need too much memory together
-    beside = n_threads() > 1 and place is None and results.masks.codes["MEDIANCR"].size <= PIXELS_AT_ONCE
-    # figures, too, make large images in files if the exposures are there
-    with outputs.writing(outputs.directory), limited_memory(place):
-        with Writer(outputs, beside) as writer:
-            _write_masks(job, results.masks, writer)
-            features = find_hits(results)
-            writer.write(paths_of_tables(results), partial(write_tables, results, features))
-            drawing = begin_figures(results, features, helper) if plots else None
-            with drawing or nullcontext():
-                _write_combinations(job, results.masks, writer)
-                writer.finish()
-                if clean:
-                    _write_clean(job, results.masks)
-                if plots:
-                    viewer = Viewer(results, job.paths)
-                    figures = write_figures(results, drawing, console, also=[viewer])
-                    _write_report(job, viewer, figures, console, files_at)
-                    outputs.publish()
-        outputs.finish()
-
-
-def _write_report(job, viewer, figures, console, files_at=""):
-    """Write the page of the run. A failure gives a warning, as for a figure."""
-    path = viewer.results.output / "report.html"
-    linked = [*job.outputs.written, *(path.name for path in figures)]
-    try:
-        write_report(
-            path,
-            viewer,
-            figures=[figure for figure in figures if figure.suffix == ".png"],
-            files=[files_at + name if ".fits" in name else name for name in sorted(linked)],
-            settings=settings_with_numbers(job),
-            timings=job.stack.timings,
-            warnings=console.warnings,
-        )
-    except FAILURES as error:
-        log.warning("%s is not written: %s", path.name, error)
-    else:
-        log_file(path)
-
-
-def _write_masks(job, masks, writer):
-    """Write crmasks.fits, unless it is the given file of masks."""
-    if job.outputs.keeps("crmasks.fits"):
-        return
-    path = job.outputs.workplace / "crmasks.fits"
-    writer.write([path], partial(masks.write, path, overwrite=True))
-
-
-def _write_combinations(job, masks, writer):
-    """Make each combination, and write it while the next is made."""
-    history = _history(job, masks)
-    options = {key: job.configuration[key] for key in ("use_auxmedian", "variance")}
-    # the HISTORY of the files states it
-    warn_of_levels("median", job.stack.prepared, silent=True)
-    for name in requested_combinations(job.configuration["outputs"], masks):
-        path = job.outputs.workplace / combination_name(name, job.configuration["compression"])
-        combination = job.stack.combine(name, masks=masks, full_output=True, **options)
-        writer.write([path], partial(write_combination, path, combination, history, overwrite=True))
-        del combination  # the writer holds it as long as it needs
-
-
-def _write_clean(job, masks):
-    """Write each exposure with its hits replaced by the expected values."""
-    history = _history(job, masks)
-    for number, ccd in enumerate(cleaned(job.stack.prepared, masks), start=1):
-        path = job.outputs.workplace / clean_name(number, job.configuration["compression"])
-        hdus = ccd.to_hdu(hdu_mask="MASK", hdu_uncertainty="VARIANCE", hdu_flags=None)
-        add_history(hdus[0].header, history)
-        with job.outputs.writing(job.outputs / path.name):
-            write_fits(path, hdus, inputs_checked=True)
-        log_file(path)
-        job.outputs.publish()
-
-
-def _history(job, masks):
-    """Lines of HISTORY of the files: settings, exposures and masks."""
-    lines = [
-        f"crstack {crstack_version()}, {datetime.now(UTC).isoformat(timespec='seconds')}",
-        f"parameter file: {job.configuration.path}",
-        *_setting_lines(job.configuration, job.given_masks is None),
-        *(f"exposure {number}: {path}" for number, path in enumerate(job.paths, start=1)),
-        f"masks UUID: {masks.uuid}",
-    ]
-    if job.masks_path is not None:
-        lines.append(f"masks from: {job.masks_path}")
-    return lines
-
-
-def _setting_lines(configuration, finding=True):
-    return [f"{name}: {value}" for name, value in configuration.settings(finding)]

@@ -46,7 +46,9 @@ def test_wrong_arguments(capsys, arguments):
 
 def test_demo(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])  # they take seconds
+    monkeypatch.setattr(
+        "crstack.pipeline.products.write_figures", lambda *arguments, **options: []
+    )  # they take seconds
     arguments = ["demo", "demo", "--shape", "100", "120", "--seed", "3"]
     assert main(arguments) == 0
     out, err = capsys.readouterr()
@@ -82,7 +84,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
 
 
 def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])
+    monkeypatch.setattr("crstack.pipeline.products.write_figures", lambda *arguments, **options: [])
     assert main(["demo", str(tmp_path / "demo"), "--shape", "90", "100", "--scene", "slit", "--method", "joint"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^meanjoint +\d+ +\d+$", out, re.MULTILINE)
@@ -94,7 +96,7 @@ def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
 
 
 def test_demo_of_mmcosmic(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])
+    monkeypatch.setattr("crstack.pipeline.products.write_figures", lambda *arguments, **options: [])
     arguments = ["--shape", "90", "100", "--scene", "slit", "--method", "mm_pycosmic"]
     assert main(["demo", str(tmp_path / "demo"), *arguments]) == 0
     out = capsys.readouterr().out

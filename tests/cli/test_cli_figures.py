@@ -125,7 +125,7 @@ def check_page(written):
 
 
 def test_page_escapes_names(run, monkeypatch):
-    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])
+    monkeypatch.setattr("crstack.pipeline.products.write_figures", lambda *arguments, **options: [])
     Path("out").mkdir()
     Path("out/mine.fits").touch()
     Path("a<b>.fits").symlink_to(Path(NAMES[0]).resolve())

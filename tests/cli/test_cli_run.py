@@ -24,7 +24,7 @@ REPORT = "report.html"
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     """They take seconds, and are tested in test_cli_figures.py."""
-    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])
+    monkeypatch.setattr("crstack.pipeline.products.write_figures", lambda *arguments, **options: [])
 
 
 # input and products
@@ -216,7 +216,7 @@ def test_y_axis_holds_the_fixed_points(here, monkeypatch):
         return []
 
     seen = {}
-    monkeypatch.setattr("crstack.pipeline.run.write_figures", look)
+    monkeypatch.setattr("crstack.pipeline.products.write_figures", look)
     path = write_parameters("p.yaml", crmethod="mmcosmic", mm_fixed_points_in_boundary=[[10, 5000.0]])
     assert main(["run", path, "--output-dir", "out", "--log-level", "error"]) == 0
     assert seen["top"] > 5000
@@ -264,7 +264,7 @@ def test_combination_that_cannot_be_written(here, capsys, monkeypatch, number):
         write_combination(path, combination, history, **options)
 
     monkeypatch.setenv("CRSTACK_NUM_THREADS", number)
-    monkeypatch.setattr("crstack.pipeline.run.write_combination", full)
+    monkeypatch.setattr("crstack.pipeline.products.write_combination", full)
     path = write_parameters("p.yaml", crmethod="pycosmic")
     assert main(["run", path, "--output-dir", "out"]) == 1
     assert written == ["mean", "median"]

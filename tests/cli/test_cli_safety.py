@@ -273,7 +273,7 @@ def test_an_interrupt_while_products_are_written(here, monkeypatch, capsys):
             raise KeyboardInterrupt
         write_combination(path, combination, history, **options)
 
-    monkeypatch.setattr("crstack.pipeline.run.write_combination", interrupt)
+    monkeypatch.setattr("crstack.pipeline.products.write_combination", interrupt)
     assert main(["run", parameters(), "--output-dir", "out"]) == 130
     assert capsys.readouterr().err == (
         "crstack: error: interrupted; the output directory out may hold files of this run and of an earlier one: "
