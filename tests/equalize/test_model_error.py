@@ -54,3 +54,21 @@ def test_few_places_that_differ_more_raise_the_error_of_all(n, least):
     (part,) = parts_of(n, 7, [share])
     # without the large deviations, it would be 1.5 to 1.85 times the error of most
     assert part > (least * 0.03) ** 2
+
+
+@pytest.mark.parametrize(("n", "number"), [(2, 3000), (3, 3000), (3, 100)])
+def test_the_least_error_of_a_change_is_not_above_what_the_deviations_exclude(n, number):
+    """Exposures that differ by noise alone, with an expected change of half of the signal: 5 standard errors remain."""
+    rng = np.random.default_rng(6)
+    signal = rng.uniform(1000, 10_000, number)
+    noise, change = signal + 16, (signal / 2) ** 2
+    features = np.stack([signal**2, 0 * signal, 0 * signal, change, change, 0 * change])
+    flat = *ordered(rng.standard_normal((n, 5000))), np.ones(5000), np.zeros((6, 5000))
+    values = ordered(rng.standard_normal((n, number)) * np.sqrt(noise))
+    error = fit_model_error(n, (*values, noise, features), flat)
+    assert error.parts[0] == error.parts[3] == 0
+    excluded = 1.5 * 5 * np.sqrt(2 / np.square(change / noise).sum())
+    assert error.least[3] == pytest.approx(min(excluded, 0.1**2), rel=0.01)
+    assert error.least[0] == pytest.approx(min(excluded / 4, 0.01**2), rel=0.01)
+    # without measured changes there is no least error
+    assert fit_model_error(n, (*values, noise, features[:3]), flat).least == (0.0,) * 6

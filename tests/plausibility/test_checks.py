@@ -17,7 +17,7 @@ from crstack.exceptions import CRStackWarning, ImplausibleResultError, Implausib
 from crstack.exposures import load_exposures
 from crstack.exposures.scatter.noise_sample import NoiseSample
 from crstack.masks import Code, MaskSet
-from crstack.plausibility import implausibilities, shifts
+from crstack.plausibility import check_plausible, checks, implausibilities, shifts
 
 SHAPE = (60, 80)
 
@@ -307,3 +307,27 @@ def test_hot_pixels_of_dark_exposures_are_no_structures_that_moved(population):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stack.detect("joint")
+
+
+@pytest.mark.filterwarnings("ignore:25.0% of the values")
+@pytest.mark.parametrize(
+    ("joint", "strange", "fraction", "looked_for"),
+    [
+        (True, (), 0.01, True),
+        (False, (), 0.01, False),
+        (True, ("exposure 2",), 0.01, False),
+        (True, (), 0.25, False),
+    ],
+)
+def test_flagged_structures_have_a_warning_where_no_other_explains_them(
+    monkeypatch, joint, strange, fraction, looked_for
+):
+    """After a joint decision, of comparable exposures, and without another sentence."""
+    asked = []
+    monkeypatch.setattr(checks, "warn_of_flagged_structures", lambda masks, exposures: asked.append(masks))
+    loaded = replace(load_exposures(exposures(), readnoise=4 * u.electron), strange=strange)
+    result = SimpleNamespace(excess=None) if joint else None
+    decision = SimpleNamespace(result=result, measured=None, unexplained_shift=0.0)
+    masks = replace(masks_with((fraction, 0.0, 0.0)), decision=decision)
+    check_plausible(masks, loaded, noise=False)
+    assert len(asked) == looked_for
