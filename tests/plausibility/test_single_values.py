@@ -12,7 +12,7 @@ from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.masks import MaskSet
 from crstack.masks.codes import Code
-from crstack.plausibility.single_values import single_values
+from crstack.plausibility.single_values import single_values, warn_of_single_values
 
 SHAPE = (600, 100)
 
@@ -74,3 +74,22 @@ def test_few_expected_hits_are_not_reported():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stack.detect()
+
+
+@pytest.mark.parametrize(("pixels", "reported"), [(60, True), (59, False)])
+def test_a_thousandth_of_the_pixels_is_reported(pixels, reported):
+    """Of 60000 pixels, where a quarter of the compared values are hit."""
+    bad = np.zeros((3, *SHAPE), bool)
+    bad[1:].reshape(2, -1)[:, :pixels] = True
+    names = ("MEDIANCR", "MEANCRT", "MEANCR", "CRMASK1", "CRMASK2", "CRMASK3")
+    codes = {name: np.zeros(SHAPE, np.uint8) for name in names}
+    for name in names[3:]:
+        codes[name][300:450] = Code.MMCOSMIC
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_single_values(MaskSet(codes), stack_of(bad).exposures)
+    texts = [str(one.message) for one in caught if "one valid value" in str(one.message)]
+    assert len(texts) == reported
+    if reported:
+        assert texts[0].startswith("0.10% of the pixels have one valid value (60 of exposure 1)")
+        assert "About 15 hits are not flagged" in texts[0]
