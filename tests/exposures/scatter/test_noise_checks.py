@@ -398,3 +398,16 @@ def test_too_few_pixels_measure_no_noise(side):
     exposures, texts = loaded([100 + rng.standard_normal((side, side)) for _ in range(3)], unit=u.electron, gain=None)
     assert not texts
     assert not exposures.doubted
+
+
+@pytest.mark.parametrize(("sky", "reported"), [(180, True), (155, False), (138, False)])
+def test_a_level_is_blamed_only_if_that_of_another_exposure_gives_the_scatter(sky, reported):
+    """The others have 200 electrons of sky; of this one, all but 100 are subtracted, so that it scatters too much."""
+    rng = np.random.default_rng(8)
+    images = [rng.poisson(one, SHAPE) + rng.normal(0, READNOISE, SHAPE) for one in (200, sky, 200)]
+    images[1] = images[1] - (sky - 100)
+    exposures, words = loaded([np.float32(one) for one in images], unit=u.electron, gain=None)
+    blamed = [one for one in words if one.startswith("exposure 2 scatters more than its level allows")]
+    assert len(blamed) == reported
+    # 100 electrons more would give 1.25, 1.8 and 2.6 times the missing variance
+    assert bool(exposures.missing) == reported
