@@ -8,7 +8,7 @@ from astropy.nddata import CCDData
 from crstack import CRStack
 from crstack.exposures import load_exposures
 from crstack.masks.codes import Code, exposure_name
-from crstack.outliers.nods import _medians, moved_traces, sentence_of_nods
+from crstack.outliers.nods import _at_one_place, _medians, moved_traces, sentence_of_nods
 from crstack.outliers.straight_lines import lines_near_axes
 from crstack.outliers.trails import Trail
 
@@ -98,3 +98,12 @@ def test_one_step_of_a_median_is_no_line():
     ((i, axis, shift),) = moved_traces(lines_of(6, rng))
     assert (i, axis) == (1, "x")
     assert shift == pytest.approx(6, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "exposures", "at_one_place"),
+    [((50,), (1,), False), ((50, 51), (1, 1), False), ((50, 51), (1, 2), True), ((50, 70), (1, 2), False)],
+)
+def test_features_of_two_exposures_at_one_place(rows, exposures, at_one_place):
+    features = [Trail(i, 1.0, row, 200.0, row, 5.0, 1000) for i, row in zip(exposures, rows, strict=True)]
+    assert _at_one_place(features) == at_one_place
