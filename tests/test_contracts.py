@@ -25,8 +25,8 @@ from crstack import (
 from crstack.detectors import TwoPassDetector
 from crstack.exceptions import CRStackError, CRStackWarning, InputError, PluginError
 from crstack.methods import Decision, Method
-from crstack.testing import _image as hit_image
 from crstack.testing import check_boundary, check_detector, check_method
+from crstack.testing.detectors import flat_image
 from crstack.utils.registry import DETECTORS, METHODS, Registry
 
 #: arguments of `check_detector` for detectors whose defaults do not fulfil all checks
@@ -77,7 +77,7 @@ def test_boundary_models(model):
 @pytest.mark.parametrize("name", PAIRED)
 def test_two_detectors_make_two_passes(name):
     cls = DETECTORS.get(name)
-    image, hits = hit_image((101, 77), 2.5)
+    image, hits = flat_image((101, 77), 2.5)
     noise = NoiseModel(2.5 * u.electron / u.adu, 4 * u.electron)
     pair = cls(**{PAIRED[name]: (8.0, 3.0)})
     two = TwoPassDetector(cls(**{PAIRED[name]: 8.0}), cls(**{PAIRED[name]: 3.0}))

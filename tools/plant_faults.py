@@ -33,7 +33,7 @@ PACKAGE = ROOT / "crstack"
 #: tests of the modules without a folder of their own
 TESTS = {
     "methods.py": ["tests/test_contracts.py", "tests/utils/test_plugins.py", "tests/test_stack.py"],
-    "testing.py": ["tests/utils/test_plugins.py", "tests/test_contracts.py"],
+    "testing": ["tests/utils/test_plugins.py", "tests/test_contracts.py"],
 }
 #: further tests of a folder, outside its own tests
 BESIDE = {
