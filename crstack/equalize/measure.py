@@ -30,6 +30,7 @@ from crstack.equalize.fit.line_rounds import (
     polish,
     refine_after_lines,
 )
+from crstack.equalize.fit.lines import LineTerm
 from crstack.equalize.fit.object_part import has_lines, spread_response
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
@@ -56,8 +57,9 @@ SLOPING = ("slope", "surface")
 #: least decrease of chi squared by which one of two fits of the throughputs is better, and largest difference of
 #: throughputs that agree
 LEAST_GAIN, APART = 60.0, 0.05
-#: a model without kernels is not fitted further if its criterion exceeds that of another model by this factor
-MUCH_WORSE = 1.2
+#: a model without kernels is not fitted further if its criterion exceeds that of another model by these factors: where
+#: levels change along both axes or the object dims, and elsewhere
+MUCH_WORSE, WORSE = 1.2, 1.02
 #: quantiles of the response, of which one deviates by at least this fraction where an object dims and the sky does not
 EXTREMES, DIMMED = (0.005, 0.995), 0.15
 #: fewest pixels with structure that decide between the two fits
@@ -284,25 +286,31 @@ def _object_and_sky(model):
         return model
     if not {"response", "backgrounds"} <= model.names:
         return model
-    least = 0.0
+    least, most = 0.0, MUCH_WORSE
     if {line.axis for line in model.lines} != {"x", "y"} or all(line.name != "backgrounds" for line in model.lines):
-        # the object alone may change, as behind a cloud
-        if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:
-            return model
+        # the object alone may change, as behind a cloud, or throughputs along both axes be those of object and sky
         least = LEAST_LINES + OF_VALUE * model.levels.size
+        if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:
+            # throughputs along both axes describe fibres
+            most = 1.0 if all(LineTerm(axis, "response") in model.lines for axis in "xy") else WORSE
     common = model.common(CONTRAST[-1])
-    for axis, across in ("xy", "yx"):
-        if not has_lines(common, model.variance_of(common), across):
-            continue
-        other = _anew(model, None, object_alone=True)
-        fit_object_and_sky(other, axis)
-        if criterion(other) < MUCH_WORSE * criterion(model):
-            # a shift across the rows, which no kernel describes yet, is no response of the rows
-            spread_response(other, axis, other.common(CONTRAST[-1]))
-            other = _refined_after_lines(other)
-            polish(other)
-            model = other if _describes_more(other, model, least) else model
-    return model
+    variance = model.variance_of(common)
+    others = [_objects_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across)]
+    other = min(others, key=criterion, default=None)
+    if other is None or criterion(other) > most * criterion(model):
+        return model
+    # a shift across the rows, which no kernel describes yet, is no response of the rows
+    spread_response(other, "y" if other.sky_along == "x" else "x", other.common(CONTRAST[-1]))
+    other = _refined_after_lines(other)
+    polish(other)
+    return other if _describes_more(other, model, least) else model
+
+
+def _objects_along(model, axis):
+    """A new model of an object along an axis and lines of the sky across it, before its kernels."""
+    found = _anew(model, None, object_alone=True)
+    fit_object_and_sky(found, axis)
+    return found
 
 
 def _describes_more(one, other, by=0.0):
