@@ -30,7 +30,6 @@ from crstack.equalize.fit.line_rounds import (
     polish,
     refine_after_lines,
 )
-from crstack.equalize.fit.lines import LineTerm
 from crstack.equalize.fit.object_part import has_lines, spread_response
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
@@ -291,8 +290,7 @@ def _object_and_sky(model):
         # the object alone may change, as behind a cloud, or throughputs along both axes be those of object and sky
         least = LEAST_LINES + OF_VALUE * model.levels.size
         if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:
-            # throughputs along both axes describe fibres
-            most = 1.0 if all(LineTerm(axis, "response") in model.lines for axis in "xy") else WORSE
+            most = WORSE
     common = model.common(CONTRAST[-1])
     variance = model.variance_of(common)
     others = [_objects_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across)]

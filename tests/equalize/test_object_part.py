@@ -132,6 +132,31 @@ def test_emission_away_from_the_trace_dims_with_the_object(shares):
     assert np.count_nonzero(found.crmasks & ~near) < 35
 
 
+@pytest.mark.parametrize(
+    "share, emission, skies, lights, widths, drifts",
+    [
+        (0.2, (), (1.0, 1.15), (1.0, 0.85), (2.6, 3.3), (0.0, 0.3)),
+        (0.4, EMISSION, (1.0, 1.15), (1.0, 0.85), (2.6, 3.3), (0.0, 0.3)),
+        (0.4, (), (1.0, 1.0, 1.0), (1.0, 0.9, 0.75), (2.4, 3.2, 4.2), (0.0, 0.0, 0.0)),
+    ],
+    ids=["sky", "sky and emission", "seeing"],
+)
+def test_small_changes_of_object_and_sky(share, emission, skies, lights, widths, drifts):
+    """Throughputs along both axes describe most of them, but not where a line of the sky crosses the object."""
+    expected = []
+    for sky, light, width, drift in zip(skies, lights, widths, drifts, strict=True):
+        wavelength = X - drift - 8e-5 * (Y - 65) ** 2
+        expected.append(sky * sky_lines(wavelength) + share * light * object_on_slit(wavelength, drift, width))
+        for row, at, peak in emission:
+            along = (Y - row - drift) / np.hypot(5, width / 2.355)
+            expected[-1] += peak * np.exp(-0.5 * along**2 - 0.5 * ((wavelength - at) / 1.1) ** 2)
+    hits, cube = exposures_of(np.array(expected), 2)
+    found = CRStack(list(cube), gain=1 * u.electron / u.adu, readnoise=READNOISE * u.electron, unit="adu").detect()
+    near = ndimage.binary_dilation(hits > 0, np.ones((1, 3, 3)))
+    # 110, 76 and 21 without a model of an object and of lines of the sky
+    assert np.count_nonzero(found.crmasks & ~near) < 6
+
+
 def test_lines_are_those_of_the_sky():
     image = exposure(0)
     variance = variance_of(image)
