@@ -133,7 +133,7 @@ def test_emission_away_from_the_trace_dims_with_the_object(shares):
 
 
 @pytest.mark.parametrize(
-    "share, emission, skies, lights, widths, drifts",
+    ("share", "emission", "skies", "lights", "widths", "drifts"),
     [
         (0.2, (), (1.0, 1.15), (1.0, 0.85), (2.6, 3.3), (0.0, 0.3)),
         (0.4, EMISSION, (1.0, 1.15), (1.0, 0.85), (2.6, 3.3), (0.0, 0.3)),
