@@ -91,7 +91,8 @@ def test_divided_exposures_come_back_to_the_level_of_the_input(method, options):
         bias = 0 if simulated.bias is None else simulated.bias.value
         np.testing.assert_allclose(ccd.data[~ccd.mask], given.data[~ccd.mask] - bias, rtol=2e-6, atol=1e-4)
         pull = (ccd.data - simulated.expected[i]) / np.sqrt(ccd.uncertainty.array)
-        assert pull[~ccd.mask].std() == pytest.approx(1, abs=0.05)
+        # a missed hit is no error of the level or of the variance
+        assert pull[~ccd.mask & (simulated.hits[i] == 0)].std() == pytest.approx(1, abs=0.05)
         where = ccd.mask & bright & ~masks.problematic
         if where.sum() > 10 and "response" not in options:
             assert np.median(ccd.data[where] / simulated.expected[i][where]) == pytest.approx(1, abs=0.04)
