@@ -121,7 +121,19 @@ class JointResult:
 
 
 class PosteriorSettings(Protocol):
-    """The settings of `~crstack.JointPosterior` that the posterior depends on."""
+    """The settings of `~crstack.JointPosterior` that the posterior depends on.
+
+    Attributes
+    ----------
+    probability : float or None
+        Limit of the probability from which on a value is masked.
+    false_alarm : float or None
+        Fraction of the values without a hit that may be masked.
+    excess : bool
+        Whether scatter beyond photon and read noise is measured.
+    n_sweeps, n_fits : int
+        Sweeps over the image in which neighbours change the probabilities, and fits of the population of hits.
+    """
 
     @property
     def probability(self) -> float | None: ...

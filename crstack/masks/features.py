@@ -54,7 +54,23 @@ DESCRIPTIONS = {
 
 
 class HitMasks(Protocol):
-    """The part of `~crstack.MaskSet` that describes hits."""
+    """The part of `~crstack.MaskSet` that describes hits.
+
+    Attributes
+    ----------
+    codes : mapping of str to `~numpy.ndarray`
+        Code image uint8 (ny, nx) of each mask.
+    probability : `~numpy.ndarray` or None
+        Probability (N, ny, nx) that a value is hit; None without a joint decision.
+    problematic : `~numpy.ndarray` of bool
+        (ny, nx) pixels that are masked in every exposure.
+    shape : tuple of int
+        (ny, nx).
+    n_exposures : int
+        Number of exposures.
+    uuid : str
+        Identifier of the masks.
+    """
 
     @property
     def codes(self) -> Mapping[str, np.ndarray]: ...
