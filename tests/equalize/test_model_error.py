@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.variance.deviations import TAIL, deviations_squared, tail_of_noise
+from crstack.equalize.variance.deviations import TAIL, deviations_squared, mean_square, tail_of_noise
 from crstack.equalize.variance.model_error import fit_model_error
 
 SHARES = np.linspace(0, 0.02, 81)
@@ -72,3 +72,11 @@ def test_the_least_error_of_a_change_is_not_above_what_the_deviations_exclude(n,
     assert error.least[0] == pytest.approx(min(excluded / 4, 0.01**2), rel=0.01)
     # without measured changes there is no least error
     assert fit_model_error(n, (*values, noise, features[:3]), flat).least == (0.0,) * 6
+
+
+def test_the_highest_values_are_trimmed_relative_to_what_is_expected():
+    """A large deviation of a bright pixel is usual, and one of a faint pixel may be a hit."""
+    lower, upper = np.array([100.0, 1.0, 1.0, 1.0]), np.array([90.0, 1.0, 12.0, 1.0])
+    expected = np.array([100.0, 1.0, 1.0, 1.0])
+    found = mean_square([lower, upper], expected=expected, trimmed=0.25)
+    np.testing.assert_allclose(found, [95, 1, 1, 1])
