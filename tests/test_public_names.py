@@ -1,5 +1,6 @@
 """Public names have complete docstrings in numpydoc form, and annotations of all parameters."""
 
+import ast
 import dataclasses
 import enum
 import importlib
@@ -137,6 +138,26 @@ def test_form_of_docstring(name):
     if inspect.isclass(NAMES[name]) or name in SAME_AS_ITS_CLASS:
         found.pop("PR01", None)  # fields of results are attributes: test_parameters_in_docstring
     assert found == {}
+
+
+def protocols():
+    """Nodes of the classes that describe a part of another class, by their name in the code."""
+    for path in sorted(Path(crstack.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "Protocol" for base in node.bases):
+                yield node
+
+
+def test_members_of_protocols_have_docstrings():
+    classes = {node.name: node for node in protocols()}
+    assert {"PosteriorSettings", "HitMasks", "PlottedStack"} <= set(classes)
+    members = {
+        f"{name}.{member.name}": ast.get_docstring(member)
+        for name, node in classes.items()
+        for member in node.body
+        if isinstance(member, ast.FunctionDef)
+    }
+    assert [name for name, doc in members.items() if not doc] == []
 
 
 def test_the_names_of_the_quick_start_are_among_them():

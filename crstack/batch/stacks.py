@@ -1,25 +1,19 @@
-"""The stacks of a night: from a document, a table or the headers of a directory."""
+"""The stacks of a night: from a document or a table."""
 
-import logging
 import os
 import re
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from crstack.batch.group_names import names_of_groups, plain_value, word_of
+from crstack.batch.group_names import word_of
 from crstack.exceptions import InputError
-from crstack.utils.warn import warn_user
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["Stack", "as_stacks", "stacks_of_directory", "stacks_of_document", "stacks_of_table"]
+__all__ = ["LEAST_EXPOSURES", "Stack", "as_stacks", "stacks_of_document", "stacks_of_table"]
 
 #: least number of exposures in a stack
 LEAST_EXPOSURES = 2
@@ -203,142 +197,3 @@ def stacks_of_table(table: "Table", settings: Mapping | None = None, directory: 
             if own.setdefault(key, value) != value:
                 raise InputError(f"{key} must have one value in stack {name}; got {own[key]} and {value}")
     return _located(as_stacks(stacks, settings), Path(directory))
-
-
-def stacks_of_directory(
-    directory: str | os.PathLike,
-    group_by: Sequence[str],
-    settings: Mapping | None = None,
-    only: Mapping[str, str] | None = None,
-) -> tuple[list[Stack], list[str]]:
-    """Group the FITS files of a directory by header keywords.
-
-    Parameters
-    ----------
-    directory : path-like
-        Directory of the FITS files. Subdirectories are not searched.
-    group_by : sequence of str
-        Header keywords: exposures with equal values are one stack.
-    settings : mapping, optional
-        Settings common to all stacks: the content of a parameter file without ``images``.
-    only : mapping of str, optional
-        Values that a header must have, such as ``{"IMAGETYP": "object"}``.
-
-    Returns
-    -------
-    stacks : list of Stack
-        In the order of their first file.
-    alone : list of str
-        Files that share their values with no other.
-
-    Raises
-    ------
-    InputError
-        If the directory does not exist or holds no FITS file, no file has the values of ``only``, or no two files have
-        equal keywords.
-
-    Warns
-    -----
-    CRStackWarning
-        If files cannot be read, or lack a keyword, which makes them a group of their own, or if groups with different
-        values have names with numbers.
-    """
-    if not Path(directory).is_dir():
-        raise InputError(f"directory of exposures must exist; got {directory}")
-    keywords = [str(keyword).strip().upper() for keyword in group_by]
-    if not keywords or not all(keywords):
-        raise InputError("group_by must name one or more header keywords, such as OBJECT; got none")
-    only = {key.upper(): str(value) for key, value in (only or {}).items()}
-    summary = _headers_of(directory, sorted({*keywords, *only}))
-    absent = [key for key in (*keywords, *only) if _in_no_header(summary, key)]
-    if absent:
-        commas = "; separate keywords by commas" if any(" " in key for key in absent) else ""
-        raise InputError(
-            f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has{commas}"
-        )
-    groups: dict[tuple[str, ...], list[str]] = {}
-    lacking: dict[str, list[str]] = {}
-    for row in _selected(summary, only, directory):
-        values = {key: plain_value(_text_of(row, key)) for key in keywords}
-        for key in keywords:
-            if not values[key]:
-                lacking.setdefault(key, []).append(str(row["file"]))
-        groups.setdefault(tuple(values.values()), []).append(str(Path(directory) / row["file"]))
-    for key, files in lacking.items():
-        warn_user(
-            f"{key} is absent or empty in {len(files)} files, which are grouped under the name none: {_few(files)}. "
-            "Leave them out with only (--only of the command), or add the keyword"
-        )
-    alone = [files[0] for files in groups.values() if len(files) < LEAST_EXPOSURES]
-    stacks = {values: files for values, files in groups.items() if len(files) >= LEAST_EXPOSURES}
-    if not stacks:
-        raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
-    names = names_of_groups(stacks)
-    return as_stacks({names[values]: files for values, files in stacks.items()}, settings), alone
-
-
-def _headers_of(directory, keywords):
-    """Table of keywords of the FITS files of a directory."""
-    from ccdproc import ImageFileCollection
-
-    with _quiet_collection() as unread:
-        collection = ImageFileCollection(directory, keywords=keywords)
-        summary = collection.summary if len(collection.files) else None
-    if not len(collection.files):
-        raise InputError(f"directory of exposures must hold FITS files; got none in {directory}")
-    if unread:
-        warn_user(f"files without a readable FITS header are left out: {_few(sorted(unread))}")
-    if summary is None or not len(summary):
-        raise InputError(f"directory of exposures must hold FITS files; got {len(unread)} that cannot be read")
-    return summary
-
-
-def _in_no_header(summary, key):
-    """Whether no file of a table of headers has a keyword."""
-    column = summary[key.lower() if key.lower() in summary.colnames else key]
-    return bool(np.all(np.ma.getmaskarray(np.ma.asarray(column))))
-
-
-def _text_of(row, key):
-    """Value of a keyword in a row of a table of headers, as text."""
-    return str(row[key.lower() if key.lower() in row.colnames else key])
-
-
-def _selected(summary, only, directory):
-    """Rows of a table of headers whose keywords have the values ``only``."""
-    rows = list(summary)
-    for key, wanted in only.items():
-        found = [row for row in rows if _text_of(row, key).strip().lower() == wanted.strip().lower()]
-        if not found:
-            values = dict.fromkeys(plain_value(_text_of(row, key)) or "no value" for row in rows)
-            raise InputError(
-                f"only (--only of the command) must select files of {directory}; got {key}={wanted}, where "
-                f"{len(rows)} files have {_few(list(values))}"
-            )
-        rows = found
-    return rows
-
-
-def _few(names, most=5):
-    """The first names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-@contextmanager
-def _quiet_collection():
-    """Collect the names of the files that ccdproc cannot read, in place of its log; a cut file is reported later."""
-    unread, logger = [], logging.getLogger("ccdproc.image_collection")
-
-    def note(record):
-        if record.levelno != logging.WARNING or not record.args:
-            return True
-        unread.append(Path(str(record.args[0])).name)
-        return False
-
-    logger.addFilter(note)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "File may have been truncated")
-            yield unread
-    finally:
-        logger.removeFilter(note)

@@ -121,30 +121,32 @@ class JointResult:
 
 
 class PosteriorSettings(Protocol):
-    """The settings of `~crstack.JointPosterior` that the posterior depends on.
-
-    Attributes
-    ----------
-    probability : float or None
-        Limit of the probability from which on a value is masked.
-    false_alarm : float or None
-        Fraction of the values without a hit that may be masked.
-    excess : bool
-        Whether scatter beyond photon and read noise is measured.
-    n_sweeps, n_fits : int
-        Sweeps over the image in which neighbours change the probabilities, and fits of the population of hits.
-    """
+    """The settings of `~crstack.JointPosterior` that the posterior depends on."""
 
     @property
-    def probability(self) -> float | None: ...
+    def probability(self) -> float | None:
+        """Limit of the probability from which on a value is masked; None without such a limit."""
+        ...
+
     @property
-    def false_alarm(self) -> float | None: ...
+    def false_alarm(self) -> float | None:
+        """Fraction of the values without a hit that may be masked; None without such a fraction."""
+        ...
+
     @property
-    def excess(self) -> bool: ...
+    def excess(self) -> bool:
+        """Whether scatter beyond photon and read noise is measured."""
+        ...
+
     @property
-    def n_sweeps(self) -> int: ...
+    def n_sweeps(self) -> int:
+        """Number of sweeps over the image in which neighbours change the probabilities."""
+        ...
+
     @property
-    def n_fits(self) -> int: ...
+    def n_fits(self) -> int:
+        """Number of fits of the population of hits."""
+        ...
 
 
 def joint_posterior(

@@ -54,37 +54,41 @@ DESCRIPTIONS = {
 
 
 class HitMasks(Protocol):
-    """The part of `~crstack.MaskSet` that describes hits.
-
-    Attributes
-    ----------
-    codes : mapping of str to `~numpy.ndarray`
-        Code image uint8 (ny, nx) of each mask.
-    probability : `~numpy.ndarray` or None
-        Probability (N, ny, nx) that a value is hit; None without a joint decision.
-    problematic : `~numpy.ndarray` of bool
-        (ny, nx) pixels that are masked in every exposure.
-    shape : tuple of int
-        (ny, nx).
-    n_exposures : int
-        Number of exposures.
-    uuid : str
-        Identifier of the masks.
-    """
+    """The part of `~crstack.MaskSet` that describes hits."""
 
     @property
-    def codes(self) -> Mapping[str, np.ndarray]: ...
+    def codes(self) -> Mapping[str, np.ndarray]:
+        """Code image uint8 (ny, nx) of each mask, by name."""
+        ...
+
     @property
-    def probability(self) -> np.ndarray | None: ...
+    def probability(self) -> np.ndarray | None:
+        """Probability (N, ny, nx) that a value is hit; None without a joint decision."""
+        ...
+
     @property
-    def problematic(self) -> np.ndarray: ...
+    def problematic(self) -> np.ndarray:
+        """Pixels that are masked in every exposure, bool (ny, nx)."""
+        ...
+
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a mask, (ny, nx)."""
+        ...
+
     @property
-    def n_exposures(self) -> int: ...
+    def n_exposures(self) -> int:
+        """Number of exposures."""
+        ...
+
     @property
-    def uuid(self) -> str: ...
-    def __getitem__(self, name: str) -> np.ndarray: ...
+    def uuid(self) -> str:
+        """Identifier of the masks."""
+        ...
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Mask of a name, bool (ny, nx)."""
+        ...
 
 
 def categories_of(masks: HitMasks) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crstack.exceptions import CRStackError, ImplausibleResultWarning, InputError
+from crstack.utils.disk import why_not_writable
 from crstack.utils.log import LOGGER, NOTE, log
 
 __all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to"]
@@ -209,6 +210,8 @@ class Console:
             raise InputError(f"log file must be in a directory that exists; got {path}")
         if path.exists():
             self._check_existing(inputs, overwrite)
+        elif path.parent.is_dir() and (reason := why_not_writable(path.parent)):
+            raise InputError(f"log file must be writable; got {path}, where {path.parent} {reason}")
         for name in names:
             if os.path.realpath(path) == os.path.realpath(output / name):
                 raise InputError(f"log file must not be a product of the run; got {path}")
@@ -219,8 +222,11 @@ class Console:
         for what, given in inputs:
             if os.path.exists(given) and os.path.samefile(path, given):
                 raise InputError(f"log file must not be an input of the run; got {path}, which holds {what}")
-        if path.is_dir() or not os.access(path, os.W_OK):
-            raise InputError(f"log file must be writable; got {path}")
+        try:
+            with open(path, "ab"):
+                pass
+        except OSError as error:
+            raise InputError(f"log file must be writable; got {path} ({error.strerror})") from error
         if path.is_file() and not overwrite and not _is_log(path):
             raise InputError(
                 f"log file must be new, or a log of an earlier run; got {path}, another file; "

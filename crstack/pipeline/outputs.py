@@ -16,7 +16,7 @@ from crstack.exceptions import InputError
 from crstack.files.whole import atomic_path
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.lock import LOCK, DirectoryLock
-from crstack.utils.disk import existing_parent
+from crstack.utils.disk import existing_parent, why_not_writable
 from crstack.utils.log import log
 from crstack.utils.version import crstack_version
 
@@ -34,8 +34,8 @@ MOST_NAMED = 3
 def check_output_directory(directory):
     """Raise `InputError` unless the directory can be written, or made; it is not made."""
     place = existing_parent(directory)
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        reason = "may not be written" if place.is_dir() else "is not a directory"
+    reason = why_not_writable(place)
+    if reason:
         raise InputError(f"output directory must be writable; got {directory}, where {place} {reason}")
 
 

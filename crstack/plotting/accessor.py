@@ -43,18 +43,38 @@ def _figure(fig: "Figure | None") -> "Figure | str | None":
 
 
 class PlottedStack(Protocol):
-    """The part of `~crstack.CRStack` that figures show."""
+    """The part of `~crstack.CRStack` that figures show; its methods are described there."""
 
     @property
-    def prepared(self) -> PreparedStack: ...
+    def prepared(self) -> PreparedStack:
+        """Exposures, their statistics, noise and detections."""
+        ...
+
     @property
-    def exposures(self) -> Exposures: ...
+    def exposures(self) -> Exposures:
+        """The exposures."""
+        ...
+
     @property
-    def statistics(self) -> OrderStatistics: ...
-    def latest_masks(self) -> MaskSet: ...
-    def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram: ...
-    def features(self, name: str = ..., *, masks: MaskSet | None = None) -> QTable: ...
-    def combine(self, name: str = ..., *, masks: MaskSet | None = None) -> CCDData: ...
+    def statistics(self) -> OrderStatistics:
+        """Mean, median, minimum and maximum of the exposures in each pixel."""
+        ...
+
+    def latest_masks(self) -> MaskSet:
+        """Masks of the latest detection."""
+        ...
+
+    def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:
+        """Places of the pixels in the median-minimum diagram."""
+        ...
+
+    def features(self, name: str = ..., *, masks: MaskSet | None = None) -> QTable:
+        """Table of the hits of a mask."""
+        ...
+
+    def combine(self, name: str = ..., *, masks: MaskSet | None = None) -> CCDData:
+        """Combined image of a name."""
+        ...
 
 
 class PlotAccessor:

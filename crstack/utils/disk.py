@@ -8,7 +8,13 @@ from pathlib import Path
 from crstack.exceptions import InputError
 from crstack.utils.words import amount_of_bytes
 
-__all__ = ["check_temporary_space", "existing_parent", "free_bytes", "is_on_disk_of_temporary_files"]
+__all__ = [
+    "check_temporary_space",
+    "existing_parent",
+    "free_bytes",
+    "is_on_disk_of_temporary_files",
+    "why_not_writable",
+]
 
 
 def existing_parent(directory):
@@ -17,6 +23,20 @@ def existing_parent(directory):
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     return place
+
+
+def why_not_writable(place):
+    """Why no file can be made in a place, in words; None if one can.
+
+    A temporary file is made and removed. The rights of a directory do not show that its disk is read-only or full.
+    """
+    if not Path(place).is_dir():
+        return "is not a directory"
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return None
+    except OSError as error:
+        return f"cannot be written ({error.strerror})"
 
 
 def free_bytes(directory):

@@ -135,6 +135,20 @@ def test_a_table_and_a_directory_through_the_command(exposure_files, tmp_path, m
     assert "galaxy" not in out
 
 
+@pytest.mark.filterwarnings("always")
+def test_a_dry_run_of_a_directory_warns_of_different_filters(exposure_files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("raw").mkdir()
+    for number, path in enumerate(exposure_files["star"]):
+        with fits.open(path) as hdus:
+            hdus[0].header["FILTER"] = "VVR"[number]
+            hdus.writeto(f"raw/{number}.fits")
+    assert main(["batch", "raw", "--group-by", "object", "--dry-run"]) == 0
+    error = capsys.readouterr().err
+    assert "1 stack of 1 would have exposures of different setups" in error
+    assert "Group by OBJECT,FILTER (--group-by of the command)" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [

@@ -209,6 +209,21 @@ def test_keywords_without_commas(tmp_path):
         stacks_of_directory(tmp_path, ["OBJECT FILTER"])
 
 
+def test_groups_of_different_setups_are_named_before_they_are_combined(tmp_path):
+    for name in ("M 31", "M 33"):
+        for i, (band, binning) in enumerate([("V", 1), ("V", 1), ("R", 2)]):
+            write(tmp_path / f"{name}{i}.fits".replace(" ", ""), OBJECT=name, FILTER=band, XBINNING=binning)
+    match = (
+        r"2 stacks of 2 would have exposures of different setups \(M-31: FILTER is V in M310.fits, M311.fits, R in "
+        r"M312.fits, XBINNING is 1 in M310.fits, M311.fits, 2 in M312.fits; M-33: FILTER is V .*\)\. What .* hits\. Group "
+        r"by OBJECT,FILTER,XBINNING \(--group-by of the command\)$"
+    )
+    with pytest.warns(CRStackWarning, match=match):
+        stacks_of_directory(tmp_path, ["OBJECT"])
+    stacks, _ = stacks_of_directory(tmp_path, ["OBJECT", "FILTER", "XBINNING"])  # without a warning
+    assert [stack.name for stack in stacks] == ["M-31_V_1", "M-33_V_1"]
+
+
 def test_the_example_of_the_help_has_stacks_that_can_be_run():
     text = BATCH_EPILOG.split("of each stack:\n")[1].split("\n\n")[0]
     stacks = stacks_of_document(yaml.safe_load(textwrap.dedent(text)))

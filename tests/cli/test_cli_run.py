@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import astropy.units as u
@@ -354,6 +355,35 @@ def test_log_file_that_cannot_be(here, capsys):
     log = ["--output-dir", "out", "--log-file"]
     refused(capsys, ["run", path, *log, "elsewhere/run.log"], "log file must be in a directory that exists")
     refused(capsys, ["run", path, *log, "."], "log file must be writable")
+
+
+def test_a_disk_that_is_read_only_is_noticed_before_the_exposures_are_read(here, capsys, monkeypatch):
+    """The rights of the directory allow to write."""
+
+    def read_only(dir, **options):
+        raise OSError(30, "Read-only file system")
+
+    Path("disk").mkdir()
+    path = write_parameters("p.yaml")
+    monkeypatch.setattr("crstack.pipeline.prepare.inspect_images", lambda *args: pytest.fail("files are opened"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    message = f"got disk, where {Path('disk').absolute()} cannot be written (Read-only file system)"
+    refused(capsys, ["run", path, "--output-dir", "disk"], re.escape(message))
+
+
+def test_a_log_file_on_such_a_disk(here, capsys, monkeypatch):
+    make = tempfile.TemporaryFile
+
+    def on_one_disk(dir, **options):
+        if Path(dir).name == "logs":
+            raise OSError(30, "Read-only file system")
+        return make(dir=dir, **options)
+
+    Path("logs").mkdir()
+    path = write_parameters("p.yaml")
+    monkeypatch.setattr(tempfile, "TemporaryFile", on_one_disk)
+    message = "log file must be writable; got logs/run.log, where logs cannot be written (Read-only file system)"
+    refused(capsys, ["run", path, "--output-dir", "out", "--log-file", "logs/run.log"], re.escape(message))
 
 
 def test_masks_that_do_not_fit(here, capsys, example_exposures):

@@ -2,7 +2,7 @@
 
 from crstack.utils.warn import warn_user
 
-__all__ = ["warn_of_setups"]
+__all__ = ["KEYWORDS", "TAKEN_FOR_HITS", "unlike_setups", "warn_of_setups"]
 
 #: keywords of what the light passes through, of the pixels, and of the kind of image, such as a flat field
 KEYWORDS = (
@@ -11,6 +11,8 @@ KEYWORDS = (
 )
 #: keywords that may be numbers
 NUMBERS = ("XBINNING", "YBINNING")
+#: what happens to exposures of different setups
+TAKEN_FOR_HITS = "What one exposure shows and the others do not is taken for hits"
 #: most values, and most exposures of one value, that are named
 MOST_VALUES, MOST_NAMED = 4, 3
 
@@ -30,17 +32,33 @@ def warn_of_setups(headers, names):
     CRStackWarning
         With the values and the exposures.
     """
+    found = unlike_setups(headers, names)
+    if found:
+        warn_user(
+            f"the headers name different setups: {'; '.join(found.values())}. {TAKEN_FOR_HITS}. Combine exposures of "
+            f"one setup only; crstack batch --group-by {','.join(found)} sorts them"
+        )
+
+
+def unlike_setups(headers, names):
+    """Describe the setups that differ between exposures.
+
+    Parameters
+    ----------
+    headers, names
+        As for `warn_of_setups`.
+
+    Returns
+    -------
+    words : dict of str
+        By keyword, its values and the exposures of each value. Empty if the setups are the same.
+    """
     found = {}
     for keyword in KEYWORDS:
         values = [_value(header, keyword) for header in headers]
         if None not in values and len(set(values)) > 1:
             found[keyword] = f"{keyword} is {_by_value(values, names)}"
-    if found:
-        warn_user(
-            f"the headers name different setups: {'; '.join(found.values())}. What one exposure shows and the others "
-            "do not is taken for hits. Combine exposures of one setup only; crstack batch --group-by "
-            f"{','.join(found)} sorts them"
-        )
+    return found
 
 
 def _value(header, keyword):
