@@ -68,7 +68,7 @@ def stacks_of_directory(
         raise InputError("group_by must name one or more header keywords, such as OBJECT; got none")
     only = {key.upper(): str(value) for key, value in (only or {}).items()}
     summary = _headers_of(directory, sorted({*keywords, *only, *KEYWORDS}))
-    missing = [key for key in (*keywords, *only) if _in_no_header(summary, key)]
+    absent = [key for key in (*keywords, *only) if _in_no_header(summary, key)]
     if absent:
         commas = "; separate keywords by commas" if any(" " in key for key in absent) else ""
         raise InputError(

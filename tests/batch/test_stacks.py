@@ -215,8 +215,8 @@ def test_groups_of_different_setups_are_named_before_they_are_combined(tmp_path)
             write(tmp_path / f"{name}{i}.fits".replace(" ", ""), OBJECT=name, FILTER=band, XBINNING=binning)
     match = (
         r"2 stacks of 2 would have exposures of different setups \(M-31: FILTER is V in M310.fits, M311.fits, R in "
-        r"M312.fits, XBINNING is 1 in M310.fits, M311.fits, 2 in M312.fits; M-33: FILTER is V .*\)\. What .* hits\. Group "
-        r"by OBJECT,FILTER,XBINNING \(--group-by of the command\)$"
+        r"M312.fits, XBINNING is 1 in M310.fits, M311.fits, 2 in M312.fits; M-33: FILTER is V .*\)\. What .* hits\. "
+        r"Group by OBJECT,FILTER,XBINNING \(--group-by of the command\)$"
     )
     with pytest.warns(CRStackWarning, match=match):
         stacks_of_directory(tmp_path, ["OBJECT"])
