@@ -7,6 +7,7 @@ import numpy as np
 from crstack.exposures.scatter.noise_sample import NoiseSample
 from crstack.masks.codes import exposure_name
 from crstack.utils.warn import warn_user
+from crstack.utils.words import plain
 
 __all__ = ["of_noise", "unflagged", "warn_of_understated_noise"]
 
@@ -42,10 +43,11 @@ def of_noise(exposures, sample):
     ratios, sigma = some.known_ratios(), some.sigma
     if not ratios or SCATTER[0] <= np.median(ratios) <= SCATTER[1]:
         return []
+    unit = exposures.unit
     return [
-        f"the values that are not flagged scatter by {np.median(ratios) * sigma:.3g} {exposures.unit} at a level of "
-        f"{some.level:.3g} where the noise as stated is {sigma:.3g}: the masks rest on a wrong noise. "
-        "Check gain, read noise, bias and unit, and leave the sky in the exposures"
+        f"the values that are not flagged scatter by {plain(np.median(ratios) * sigma)} {unit} at a level of "
+        f"{plain(some.level)} {unit}, where the noise as stated is {plain(sigma)} {unit}: the masks rest on a "
+        "wrong noise. Check gain, read noise, bias and unit, and leave the sky in the exposures"
     ]
 
 
@@ -65,9 +67,10 @@ def warn_of_understated_noise(masks, exposures):
     found = stated + (excess.constant + excess.photons * max(level, 0) * unit) / unit**2
     if not UNDERSTATED**2 * stated < found < WARNED**2 * stated:
         return
+    name = exposures.unit
     warn_user(
-        f"the exposures scatter by {np.sqrt(found):.3g} {exposures.unit} at a level of {level:.3g} where "
-        f"{'their uncertainties' if own else 'gain and read noise'} give {np.sqrt(stated):.3g}: the noise is "
+        f"the exposures scatter by {plain(np.sqrt(found))} {name} at a level of {plain(level)} {name}, where "
+        f"{'their uncertainties' if own else 'gain and read noise'} give {plain(np.sqrt(stated))} {name}: the noise is "
         f"understated by a factor of {np.sqrt(found / stated):.2f}. The masks allow for the missing noise. Check "
         f"{'them' if own else 'gain, read noise and bias'}: the uncertainties of combined images depend on them"
     )

@@ -1,11 +1,17 @@
 """Words of messages and figures."""
 
-__all__ = ["amount_of_bytes", "counted"]
+__all__ = ["amount_of_bytes", "counted", "plain"]
 
 
 def counted(number, word):
     """A number with its word in the singular or plural, such as "1 pixel" or "2 pixels"."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def plain(value, digits=3):
+    """A number with some significant digits, and without an exponent below ten million, such as "1180"."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e7 else text
 
 
 def amount_of_bytes(n_bytes):

@@ -52,7 +52,9 @@ def test_a_scatter_of_less_than_half_or_more_than_twice_the_noise_is_not_plausib
     sentences = of_noise(exposures(), lambda: sample)
     assert len(sentences) == contradicts
     if contradicts:
-        assert f"scatter by {7 * ratio:.3g} adu at a level of 100 where the noise as stated is 7:" in sentences[0]
+        assert (
+            f"scatter by {7 * ratio:.3g} adu at a level of 100 adu, where the noise as stated is 7 adu:" in sentences[0]
+        )
 
 
 def test_without_a_known_ratio_no_noise_is_doubted():

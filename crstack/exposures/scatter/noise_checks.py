@@ -9,6 +9,7 @@ from crstack.exposures.scatter.noise_of_one import CORRELATED, levels_of, of_ano
 from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs
 from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
+from crstack.utils.words import plain
 
 __all__ = ["compare_noise"]
 
@@ -24,6 +25,13 @@ BELOW_BIAS, DARKEST_BELOW_BIAS = 10, 1.0
 #: exposures are scaled to one level if their levels differ by more than this fraction. Structures of the pixels were
 #: part of the scatter if this reduces the variance of the differences below this ratio
 UNLIKE_LEVELS, STRUCTURES = 0.03, 0.9
+#: correlation of neighbours above which, and scatter over that left by smoothing above which, smoothing is the cause
+WIDE_FILTER, OF_SMOOTHING = 0.55, 0.65
+#: consequences of smoothing, and remedy
+OF_SMOOTHED = (
+    "One pixel then has less noise than is stated, hits are broad, and faint ones may be missed. Use the exposures as "
+    "they were before, or give each an uncertainty"
+)
 #: what to check where the noise is stated wrongly
 CHECK = "Check gain, read noise and unit"
 
@@ -110,9 +118,10 @@ def _compare_all(exposures, sample, which, bias_given):
     scatter, readnoise = ratio * sigma, float(np.median(exposures.noise.readnoise_in_unit))
     own = any(variance is not None for variance in exposures.variances)
     source = "their uncertainties" if own else "gain and read noise"
+    unit = exposures.unit
     numbers = (
-        f"the exposures scatter by {scatter:.3g} {exposures.unit} where {source} at a level of {level:.3g} "
-        f"give {sigma:.3g}"
+        f"the exposures scatter by {plain(scatter)} {unit}, where {source} give {plain(sigma)} {unit} at a level of "
+        f"{plain(level)} {unit}"
     )
     # equal whole numbers have no scatter
     if 0 < ratio < NO_COUNTS:
@@ -132,8 +141,8 @@ def _compare_all(exposures, sample, which, bias_given):
             f"readout mode? {CHECK}, whether all show the same field, and whether the flat field has a mean of 1"
         )
     else:
-        correlation = sample.correlation(cyclic_pairs(which))
-        warn_user(f"{numbers}{_words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given)}")
+        causes = _words_of_too_little(exposures, sample, which, level, scatter, agreeing, bias_given)
+        warn_user(f"{numbers}{causes}")
     return True
 
 
@@ -143,8 +152,12 @@ def _middle_ratio(sample, which, otherwise):
     return float(median_of_values(ratios)) if ratios else otherwise
 
 
-def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given):
-    """Cause and remedy where the exposures scatter by less than their noise."""
+def _words_of_too_little(exposures, sample, which, level, scatter, agreeing, bias_given):
+    """Cause and remedy where the exposures (indices ``which``) scatter by less than their noise; the likely one first.
+
+    Structures that differ correlate neighbours as smoothing does. If they are left out, and smoothing cannot explain
+    the scatter, a bias is likely.
+    """
     readnoise = float(np.median(exposures.noise.readnoise_in_unit))
     averaged = [header["NCOMBINE"] for header in exposures.own_headers if _is_average(header)]
     if averaged:
@@ -153,28 +166,40 @@ def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_
             f", and NCOMBINE of a header is {averaged[0]}: an average has less noise than one exposure. Give each an "
             "uncertainty" + (', or gain="header:EFFGAIN" and readnoise="header:EFFRN"' if effective else "")
         )
-    if correlation > CORRELATED:
+    correlation = sample.correlation(cyclic_pairs(which))
+    may_be_bias = level > 0 and not bias_given and readnoise <= scatter
+    correlated = correlation > CORRELATED
+    if correlated and not (may_be_bias and not _is_smoothing(sample.of_flattest(), which)):
         return (
-            f", and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures "
-            "resampled or smoothed? One pixel then has less noise than is stated, hits are broad, and faint ones may "
-            "be missed. Use the exposures as they were before, or give each an uncertainty. If they were not, "
-            "check bias, gain and read noise"
+            f", and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures resampled "
+            f"or smoothed? {OF_SMOOTHED}. If they were not, check bias, gain and read noise"
         )
     if readnoise > scatter:
         return (
-            f"{agreeing}: the read noise of {readnoise:.3g} {exposures.unit} alone exceeds the scatter. "
+            f"{agreeing}: the read noise of {plain(readnoise)} {exposures.unit} alone exceeds the scatter. "
             f"{CHECK}; rates must have a unit per second"
         )
-    if level > 0 and not bias_given:
+    if may_be_bias:
         return (
             f"{_bias_that_agrees(exposures, level, scatter, readnoise)}: part of the level is not light. "
             "Is a bias still in the exposures? Give bias= (command --bias)"
+            + (f". If it is subtracted, were they resampled or smoothed? {OF_SMOOTHED}" if correlated else "")
         )
     return (
         f"{agreeing}: there is less noise than stated. Is the gain, or the read noise, of another amplifier or readout "
         "mode? Are the exposures averages, or divided by their number? Is a bias still in them? Were they resampled or "
         "smoothed? Averages and resampled exposures need an uncertainty each"
     )
+
+
+def _is_smoothing(flattest, which):
+    """Whether smoothing explains the scatter of some exposures (indices) in the flattest part of their sample.
+
+    A shift by a fraction of a pixel along both axes leaves a scatter of 1 / (1 + 2 c), if neighbours are correlated by
+    c. Wide filters leave less.
+    """
+    correlation = flattest.correlation(cyclic_pairs(which))
+    return correlation > WIDE_FILTER or _middle_ratio(flattest, which, 1.0) * (1 + 2 * correlation) > OF_SMOOTHING
 
 
 def _is_average(header):
@@ -210,8 +235,8 @@ def _warn_of_bias(exposures, level):
     if level >= -BELOW_BIAS * readnoise:
         return _warn_of_darkest(exposures, readnoise)
     warn_user(
-        f"the exposures lie at {level:.3g} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
-        f"times the read noise of {readnoise:.3g} below 0: "
+        f"the exposures lie at {plain(level)} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
+        f"times the read noise of {plain(readnoise)} below 0: "
         "the bias is too high, or it was subtracted before. Check bias"
     )
     return True
@@ -227,9 +252,9 @@ def _warn_of_darkest(exposures, readnoise):
     low = {name: level for name, level in levels.items() if level < -DARKEST_BELOW_BIAS * readnoise}
     if not low:
         return False
-    found = ", ".join(f"{name} at {level:.3g} {exposures.unit}" for name, level in low.items())
+    found = ", ".join(f"{name} at {plain(level)} {exposures.unit}" for name, level in low.items())
     warn_user(
-        f"once the bias is subtracted, the darkest parts lie below 0 by more than the read noise of {readnoise:.3g} "
+        f"once the bias is subtracted, the darkest parts lie below 0 by more than the read noise of {plain(readnoise)} "
         f"{exposures.unit}: {found}. The bias is too high there, so noise and levels are stated too low. Check bias; "
         "if it changes from one exposure to the next, give one each (bias=[...]) or its section"
     )
@@ -272,4 +297,4 @@ def _bias_that_agrees(exposures, level, scatter, readnoise):
     """Words on the bias that gives the measured scatter."""
     per_unit = float(np.median(exposures.noise.electrons_per_unit))
     bias = level - (scatter**2 - readnoise**2) * per_unit
-    return f" (a bias of about {bias:.3g} {exposures.unit} agrees)"
+    return f" (a bias of about {plain(bias)} {exposures.unit} agrees)"

@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
+from crstack.utils.words import plain
 
 __all__ = ["CORRELATED", "OddOne", "levels_of", "of_another_level", "warn_of_smoothed"]
 
@@ -49,8 +50,8 @@ class OddOne:
         unit, name = exposures.unit, exposures.names[self.exposure]
         whose = "the other exposure lies" if len(exposures) == 2 else "another exposure lies"
         numbers = (
-            f"by {np.sqrt(self.found):.3g} {unit}, where a level of {self.level:.3g} gives {np.sqrt(self.stated):.3g} "
-            f"({whose} at {self.other:.3g})"
+            f"by {plain(np.sqrt(self.found))} {unit}, where a level of {plain(self.level)} {unit} gives "
+            f"{plain(np.sqrt(self.stated))} {unit} ({whose} at {plain(self.other)} {unit})"
         )
         if self.found > self.stated:
             return (
@@ -118,7 +119,8 @@ def warn_of_smoothed(exposures, sample, flat, known):
         of_flat = _smoothed(flat, known)
         smoothed = {i: one for i, one in smoothed.items() if i in of_flat}
     for i, (stated, variances) in smoothed.items():
-        numbers = f"by {np.sqrt(variances[i]):.3g} {exposures.unit}, where its noise is {np.sqrt(stated):.3g}"
+        own, unit = plain(np.sqrt(variances[i])), exposures.unit
+        numbers = f"by {own} {unit}, where its noise is {plain(np.sqrt(stated))} {unit}"
         warn_user(
             f"neighbouring pixels of {exposures.names[i]} scatter {numbers}; the other exposures do not"
             + _words_of_one(sample, i, variances)

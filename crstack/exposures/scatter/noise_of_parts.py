@@ -10,6 +10,7 @@ from crstack.exposures.cube import Exposures
 from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs, ratio_of_squares
 from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
+from crstack.utils.words import plain
 
 __all__ = ["compare_noise_of_parts", "ratios_of_cells"]
 
@@ -81,11 +82,12 @@ def _warn_of_overstated(exposures, sample, sigma):
     ratio = float(median_of_values(ratios))
     own = any(one is not None for one in exposures.variances)
     causes = "the uncertainties" if own else "gain (too low?), read noise (too high?) and bias (too low?)"
+    unit = exposures.unit
     warn_user(
-        f"the values that are not flagged scatter by {ratio * sigma:.3g} {exposures.unit} at a level of "
-        f"{sample.level:.3g} where the noise as stated is {sigma:.3g}: the noise is overstated by a factor of "
-        f"{1 / ratio:.2f}, so faint hits are missed and the uncertainties of combined images are too large. Check "
-        f"{causes}"
+        f"the values that are not flagged scatter by {plain(ratio * sigma)} {unit} at a level of "
+        f"{plain(sample.level)} {unit}, where the noise as stated is {plain(sigma)} {unit}: the noise is "
+        f"overstated by a factor of {1 / ratio:.2f}, so faint hits are missed and the uncertainties of combined "
+        f"images are too large. Check {causes}"
     )
 
 
