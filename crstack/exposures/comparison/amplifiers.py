@@ -31,6 +31,8 @@ MOST_NAMED = 3
 ASIDE, REMAINS = (4, 12), 0.5
 #: standard errors that are allowed for in comparisons
 SIGMAS = 4.0
+#: a sharp step gives this fraction of itself one row before and after its place; largest deviation as a fraction of it
+BESIDE, OF_BESIDE, SIGMAS_BESIDE = -0.5, 0.35, 3.0
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,12 @@ def amplifier_steps(exposures, factor=None):
     -----
     In each column, the difference of two rows minus the mean of the differences beside it shows a step, and no
     gradient. Medians over parts of half a border leave stars and hits out. A step must be larger than twice those at
-    the rows around it, so that no fibre, trace or line of the sky counts. The level must remain beyond it. The step
-    must be of one value in most parts. A wrong level of a half of the image gives the same step in both halves of a
-    border. That of a quadrant gives steps along a row and a column that meet in the middle: on a way around the middle,
-    all steps add up to 0. A step that all exposures have is not found beside lines or traces that are brighter: those
-    of a long slit.
+    the rows around it, so that no fibre, trace or line of the sky counts. One row beside it, the difference must be
+    that of a sharp step, so that no dust lane of a galaxy counts. The level must remain beyond it. The step must be of
+    one value in most parts. A wrong level of a half of the image gives the same step in both halves of a border. That
+    of a quadrant gives steps along a row and a column that meet in the middle: on a way around the middle, all steps
+    add up to 0. A step that all exposures have is not found beside lines or traces that are brighter: those of a long
+    slit.
     """
     measured = [_Border(exposures, factor, axis, place) for axis in (0, 1) for place in PLACES]
     measured = [one for one in measured if one.steps is not None]
@@ -249,7 +252,9 @@ def _sharp_step(profile, parts, rise, place, pixels):
     own = parts[:, place][np.isfinite(parts[:, place])]
     alike = np.abs(own - step) < OF_PARTS * abs(step) + SIGMAS * error * np.sqrt(len(parts))
     remains = rise * np.sign(step) > REMAINS * abs(step)
-    return _Step(step if abs(step) > least and remains and np.mean(alike) >= MOSTLY else None, error)
+    deviation = np.abs(profile[[place - 1, place + 1]] - BESIDE * step).max()
+    sharp = deviation < OF_BESIDE * abs(step) + SIGMAS_BESIDE * error
+    return _Step(step if abs(step) > least and remains and sharp and np.mean(alike) >= MOSTLY else None, error)
 
 
 def _accepted(borders, whose):
