@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from crstack.exposures.comparison.unlike_light import hidden_hits
+from crstack.exposures.comparison.unlike_light import LEVELS, hidden_hits
 from crstack.methods import measured_of
+from crstack.utils.words import plain
 
 __all__ = ["of_unlike_light"]
 
@@ -42,4 +43,23 @@ def of_unlike_light(masks, exposures):
             if exposures.scales
             else ". If the exposure times differ, write EXPTIME into the headers, or give exptime="
         )
+        + _of_no_light(exposures)
     ]
+
+
+def _of_no_light(exposures):
+    """Words on exposures that may have no light at all; empty if their level exceeds the read noise.
+
+    The fit of throughputs then sees hits only.
+    """
+    step = max(exposures.data[0].size // LEVELS, 1)
+    level = float(np.nanmedian([np.nanmedian(plane.ravel()[::step]) for plane in exposures.data]))
+    readnoise = float(np.median(exposures.noise.readnoise_in_unit))
+    if not level < readnoise:
+        return ""
+    unit = exposures.unit
+    return (
+        f". But the level of the exposures is {plain(level)} {unit}, below the read noise of {plain(readnoise)} "
+        f"{unit}. If they show no light, as darks do, hits were taken for light: give flux_factors=None "
+        "(flux_factor: 1 in a parameter file)"
+    )

@@ -17,7 +17,7 @@ from crstack.exceptions import CRStackWarning, ImplausibleResultError, Implausib
 from crstack.exposures import load_exposures
 from crstack.exposures.scatter.noise_sample import NoiseSample
 from crstack.masks import Code, MaskSet
-from crstack.plausibility import check_plausible, checks, implausibilities, shifts
+from crstack.plausibility import check_plausible, checks, implausibilities, shifts, unlike_light
 
 SHAPE = (60, 80)
 
@@ -262,6 +262,27 @@ def test_two_exposures_of_300_and_900_seconds(known):
     assert re.search(r"of up to 7 standard deviations \(6\d(\.\d)? electron\)", text)
     # in the mean with weights by light: 66 / sqrt(42.7 + 96) = 5.6
     assert re.search(r"[^\d]5\.[4-8] (of one with weights by exposure times|standard deviations of a mean\.)", text)
+
+
+@pytest.mark.parametrize("level", [2.0, 30.0])
+def test_the_remedy_for_exposures_without_light(level, monkeypatch):
+    """The throughputs of darks are those of their hits: the warning says so."""
+    monkeypatch.setattr(unlike_light, "measured_of", lambda decision: SimpleNamespace(factors=(0.3, 1.0)))
+    rng = np.random.default_rng(3)
+    dark = load_exposures(
+        [rng.normal(level, np.hypot(4, np.sqrt(level)), (80, 90)) for _ in range(2)],
+        unit="electron",
+        readnoise=4 * u.electron,
+    )
+    (sentence,) = unlike_light.of_unlike_light(SimpleNamespace(n_exposures=2, decision=None), dark)
+    assert "exposure 2 has 3.33 times the light of exposure 1" in sentence
+    without = re.search(
+        r"But the level of the exposures is (2|1\.9\d|2\.0\d) electron, below the read noise of 4 electron. If they "
+        r"show no light, as darks do, .*: give flux_factors=None \(flux_factor: 1 in a parameter file\)$",
+        sentence,
+    )
+    assert bool(without) == (level < 4)
+    assert ("darks" in sentence) == (level < 4)
 
 
 def test_two_exposures_that_differ_in_throughput_and_seeing(monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 from crstack.exposures.cube import Exposures
 from crstack.utils.medians import median_of_values
 
-__all__ = ["HiddenHits", "hidden_hits"]
+__all__ = ["LEVELS", "HiddenHits", "hidden_hits"]
 
 #: a hit is seen from this many standard deviations of the difference from the other exposures
 SEEN = 3.0
