@@ -11,9 +11,8 @@ from crstack.utils.words import plain
 
 __all__ = ["of_noise", "unflagged", "warn_of_understated_noise"]
 
-#: ratio of measured to stated noise above which there is a warning after the joint decision, and ratio above which
-#: reading the exposures has given one before
-UNDERSTATED, WARNED = 1.15, 1.4
+#: ratio of measured to stated noise above which there is a warning after the joint decision
+UNDERSTATED = 1.15
 #: number of values that give the usual level
 LEVELS = 100_000
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
@@ -52,12 +51,12 @@ def of_noise(exposures, sample):
 
 
 def warn_of_understated_noise(masks, exposures):
-    """Warn if the joint decision has measured more noise at the usual level than is stated.
+    """Warn if the joint decision has measured more noise at the usual level than is stated, and nothing warned before.
 
     Scatter proportional to the signal or to its gradient does not count, because it also occurs if the noise is right.
     """
     excess = getattr(getattr(masks.decision, "result", None), "excess", None)
-    if excess is None or not (excess.constant or excess.photons):
+    if exposures.doubted or excess is None or not (excess.constant or excess.photons):
         return
     step = max(exposures.data[0].size // LEVELS, 1)
     level = float(np.median([np.median(plane.ravel()[::step]) for plane in exposures.data]))
@@ -65,7 +64,7 @@ def warn_of_understated_noise(masks, exposures):
     own = [np.median(one.ravel()[::step]) for one in exposures.variances if one is not None]
     stated = float(np.median(own if own else exposures.noise.variance(np.float32(level))))
     found = stated + (excess.constant + excess.photons * max(level, 0) * unit) / unit**2
-    if not UNDERSTATED**2 * stated < found < WARNED**2 * stated:
+    if found <= UNDERSTATED**2 * stated:
         return
     name = exposures.unit
     warn_user(
