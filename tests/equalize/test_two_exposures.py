@@ -4,11 +4,14 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
+from crstack.equalize.fit.expected_exposures import CLIP_SIGMA_OF_TWO, ExpectedExposures
 from crstack.equalize.variance import place_variance, places
-from crstack.equalize.variance.hits_of_two import CLIP_SIGMA_OF_TWO, HIT_SIGMA, HitsOfTwo, crossings
+from crstack.equalize.variance.hits_of_two import HIT_SIGMA, HitsOfTwo, crossings
+from crstack.exceptions import CRStackWarning
 from crstack.joint import scatter
 from crstack.joint.expected import counts_of
 from crstack.utils.pixels import dilate
@@ -39,6 +42,35 @@ def test_what_hits_add_to_squared_deviations():
     assert found == pytest.approx(sum(squares) / 1000, rel=1e-5)
     assert hits_of(charges).number(contrast2, variance) == 4 / 1000
     assert hits_of([]).added(contrast2, variance, most) == 0
+
+
+def test_the_common_image_of_two_exposures_contains_no_half_of_a_hit():
+    """A hit of 7 sigma: the lower value replaces the mean. Values that differ by 4 sigma agree."""
+    levels = np.full((2, 20, 30), 100, np.float32)
+    levels[0, 8, 12] += 7 * 10
+    levels[1, 3, 20] += 4 * 10
+    model = ExpectedExposures(levels, lambda signal: np.full_like(signal, 10.0**2), None, set())
+    common = model.common(0.1)
+    assert common[8, 12] == 100
+    assert common[3, 20] == 120
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_hits_are_found_in_two_exposures_that_are_shifted(seed):
+    """Faint light that fills the field moves with the scene. Hits of 6 to 12 sigma must not move with it."""
+    rng = np.random.default_rng(seed)
+    noise = ndimage.gaussian_filter(rng.standard_normal((200, 220)), 4, mode="wrap")
+    scene = 100 + 60 * np.exp(noise / noise.std())
+    scenes = np.stack([scene, np.roll(scene, (3, 2), (0, 1))])
+    sigmas = np.sqrt(scenes + READNOISE**2)
+    levels = rng.poisson(scenes) + READNOISE * rng.standard_normal(scenes.shape)
+    hits = rng.random(scenes.shape) < 0.004
+    hits[:, [0, 1, 2, -3, -2, -1]] = hits[:, :, [0, 1, 2, -3, -2, -1]] = False
+    levels = np.float32(levels + hits * sigmas * rng.uniform(6, 12, scenes.shape))
+    stack = CRStack([CCDData(level, unit="electron") for level in levels], readnoise=READNOISE * u.electron)
+    with pytest.warns(CRStackWarning, match="not aligned"):
+        found = stack.detect().crmasks
+    assert (hits & ~found).sum() < 0.3 * hits.sum()
 
 
 def test_hits_cross_beside_obvious_ones_of_both():

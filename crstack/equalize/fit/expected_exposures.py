@@ -25,11 +25,21 @@ from crstack.utils.memory import empty_image, kept, relax, stacked
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import row_bands
 
-__all__ = ["CLIP_SIGMA", "CONTRAST", "OF_MEDIAN", "ExpectedExposures", "copied_levels", "fitted_terms"]
+__all__ = [
+    "CLIP_SIGMA",
+    "CLIP_SIGMA_OF_TWO",
+    "CONTRAST",
+    "MANY",
+    "OF_MEDIAN",
+    "ExpectedExposures",
+    "copied_levels",
+    "fitted_terms",
+]
 
-#: the median may exceed the lowest value by this number of standard deviations, plus a share of the contrast: one share
-#: for each round
+#: the median of three or more may exceed the lowest value by this number of standard deviations, plus a share of the
+#: contrast: one share for each round. The median of two is their mean, which contains half of a hit
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
+CLIP_SIGMA_OF_TWO = CLIP_SIGMA / 2
 #: values of unlike noise agree if their intervals of this number of standard deviations overlap
 REACH = 3.0
 #: from this number of exposures on, the second lowest value replaces the lowest as the estimate without hits
@@ -274,7 +284,8 @@ class ExpectedExposures:
         # with many exposures, noise makes the lowest value too low
         low = cube[1 if n >= MANY else 0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
-        limit = CLIP_SIGMA * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
+        sigmas = np.float32(CLIP_SIGMA if n > 2 else CLIP_SIGMA_OF_TWO)
+        limit = sigmas * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
         return np.where(LineHits(low, limit).hits_in(median - low), low, median)
 
     def _mean_of_clean(self, cube, contrast):

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crstack.equalize.fit.expected_exposures import CLIP_SIGMA_OF_TWO
 from crstack.utils.pixels import dilate
 
-__all__ = ["CLIP_SIGMA_OF_TWO", "CONTRAST", "HitsOfTwo", "crossings"]
+__all__ = ["CONTRAST", "HitsOfTwo", "crossings"]
 
-#: a pixel of two exposures is certainly hit if their mean exceeds the lower value by this number of standard deviations
-#: plus this share of the contrast
-CLIP_SIGMA_OF_TWO, CONTRAST = 2.5, 0.2
+#: a pixel of two exposures is certainly hit if their mean exceeds the lower value by `CLIP_SIGMA_OF_TWO` standard
+#: deviations plus this share of the contrast
+CONTRAST = 0.2
 #: in a flat place, a difference of two exposures of more than this number of its standard deviations is a hit
 HIT_SIGMA = 3.7
 #: tracks may cross in pixels that are at most this far (pixels) from hits of both exposures
