@@ -88,9 +88,11 @@ KINDS = (
         "in MEDIANCR: a pixel is hit in {needed} or more of the {n} exposures, so that the median is too high. The "
         "files name this kind several",
     ),
-    ("touching", "hits of different exposures in different pixels that touch: the median is clean"),
-    ("single", "masked in one exposure: the median is clean"),
+    ("touching", "hits of different exposures in different pixels that touch: {median}"),
+    ("single", "masked in one exposure: {median}"),
 )
+#: what the median shows of hits of one exposure, for two exposures and for more
+MEDIAN_OF_TWO, MEDIAN = "the median of two exposures is their mean, and has half of it", "the median is clean"
 
 
 #: largest number of exposures named in the title
@@ -198,25 +200,35 @@ def _result(stack, masks):
 def _sentence(masks, counts, name, result):
     """The result in one sentence or more. A hit is a group of connected pixels."""
     ny, nx = masks.shape
-    in_any = 100 * np.mean(masks["MEANCRT"])
-    every, coincident = counts["every exposure"], counts["coincident"]
     without = int(np.count_nonzero(result.mask)) if result.mask is not None else 0
-    words = (
-        f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {in_any:.2g} % of the pixels are hit in one "
-        "of them or more. "
+    clean = "each pixel has a clean value."
+    if without:
+        clean = f"{counted(without, 'pixel')} {'has' if without == 1 else 'have'} no clean value."
+    return (
+        f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {_of_hits(masks, counts)}The best image is "
+        f"combined_{name}.fits: {clean}"
     )
+
+
+def _of_hits(masks, counts):
+    """Sentences on the number of hits, each with a blank after it."""
+    in_any = 100 * np.mean(masks["MEANCRT"])
+    if not in_any:
+        return "No hits were found. "
+    words = f"{in_any:.2g} % of the pixels are hit in one of them or more. "
     if in_any > MANY_HIT:
         words += "At this density hits touch each other: connected hits count as one, so there are more than listed. "
-    in_median = int(np.count_nonzero(masks.codes["MEDIANCR"]))
-    words += f"{counted(coincident, 'hit')} would stay in a plain median: MEDIANCR has {counted(in_median, 'pixel')}. "
+    in_median = counted(int(np.count_nonzero(masks.codes["MEDIANCR"])), "pixel")
+    if masks.n_exposures == 2:
+        words += (
+            f"All hits would stay in a plain median, which is the mean of two exposures: MEDIANCR has {in_median}. "
+        )
+    else:
+        words += f"{counted(counts['coincident'], 'hit')} would stay in a plain median: MEDIANCR has {in_median}. "
+    every = counts["every exposure"]
     if every:
         words += f"{counted(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
-    words += f"The best image is combined_{name}.fits: "
-    return words + (
-        "each pixel has a clean value."
-        if not without
-        else f"{counted(without, 'pixel')} {'has' if without == 1 else 'have'} no clean value."
-    )
+    return words
 
 
 def _layers(stack, name, result, paths):
@@ -240,7 +252,8 @@ def _hits_notes(masks):
     classes = () if masks.probability is not None else CLASSES
     n = masks.n_exposures
     # with two exposures each hit is in MEDIANCR, and is no coincidence
-    kinds = [(kind, text.format(needed=(n + 1) // 2, n=n)) for kind, text in KINDS if n > 2 or kind != "coincident"]
+    given = {"needed": (n + 1) // 2, "n": n, "median": MEDIAN if n > 2 else MEDIAN_OF_TWO}
+    kinds = [(kind, text.format(**given)) for kind, text in KINDS if n > 2 or kind != "coincident"]
     words = (HITS, *kinds, *((word, text.format(finder=_in_sentence(masks.finder))) for word, text in classes))
     return words if masks.probability is None else (*words, PROBABILITY)
 

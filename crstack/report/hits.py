@@ -78,9 +78,9 @@ def list_hits(masks, excess, most=600):
         everywhere = _holding(labels, problematic, len(table))
         covered |= labels > 0
         alone = np.asarray(table["n_exposures"]) == 1
-        # the median of two exposures is hit where one of them is
+        # the median of two exposures is hit where one of them is: in MEDIANCR, too, hits are single or touch
         coincident = name == "MEDIANCR" and len(masks.crmasks) > 2
-        others = np.full(len(table), 1) if coincident else np.where(alone, 3, 1 if name == "MEDIANCR" else 2)
+        others = np.full(len(table), 1) if coincident else np.where(alone, 3, 2)
         kinds, peaks = np.where(everywhere, 0, others), np.asarray(table["peak"], dtype=float)
         found += [(kinds[row], -peaks[row], letter, table, row) for row in np.flatnonzero(new)]
     number = np.bincount([one[0] for one in found], minlength=len(KINDS)).tolist()

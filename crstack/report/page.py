@@ -21,6 +21,8 @@ OVERVIEWS, TILES = 2_300_000, 2_500_000
 #: approximate number of characters of a pixel of an overview, chosen so that the first try usually fits
 PER_PIXEL = 0.95
 HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
+#: what to do with the table of the hits
+ON_HITS = "Click on a hit to see it, and on the title of a column to sort. The words are explained below the table."
 #: byte that stands for a probability of 1
 FULL = 255
 
@@ -307,9 +309,11 @@ def _warnings(warnings):
 def _hits_words(report):
     """Words above the table of the hits."""
     total = sum(report.counts.values())
+    if not total:
+        return "No hits were found."
     kinds = ", ".join(f"{number} {kind}" for kind, number in report.counts.items() if number)
     few = f" The table has the first {len(report.hits)}." if len(report.hits) < total else ""
-    return counted(total, "hit") + (f": {kinds}." if kinds else ".") + few
+    return f"{counted(total, 'hit')}: {kinds}.{few} {ON_HITS}"
 
 
 def _note_of_peak(report):

@@ -10,6 +10,18 @@ from astropy.table import Table
 from crstack import Code, MaskSet
 from crstack.pipeline.page import _counts, _hits_notes, _sentence, _with_error
 from crstack.pipeline.run import _too_little_memory, without_dropped
+from crstack.report import list_hits
+
+
+def masks_of(n, n_flagged=0, **flagged):
+    """Masks of n exposures; pixels of MEANCRT from the first on, and those of an index for masks by name."""
+    names = ("MEDIANCR", "MEANCRT", *(f"CRMASK{i + 1}" for i in range(n)), "MEANCR")
+    codes = {name: np.zeros((10, 20), np.uint8) for name in names}
+    codes["MEANCRT"].ravel()[:n_flagged] = 2
+    for name, places in flagged.items():
+        for place in places:
+            codes[name][place] = 2
+    return MaskSet(codes)
 
 
 def test_dropped_pixels_leave_mediancr_alone():
@@ -51,12 +63,11 @@ def test_values_have_the_digits_of_their_errors():
 
 
 def test_the_sentence_of_the_report_tells_pixels_from_hits():
-    codes = {name: np.zeros((10, 20), np.uint8) for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "MEANCR")}
-    codes["MEDIANCR"][2, 3:8] = codes["MEDIANCR"][7, 1:3] = codes["MEANCRT"][2, :10] = 2
+    masks = masks_of(3, MEDIANCR=[np.s_[2, 3:8], np.s_[7, 1:3]], MEANCRT=[np.s_[2, :10]])
     result = CCDData(np.zeros((10, 20)), unit="adu", mask=np.zeros((10, 20), bool))
-    words = _sentence(MaskSet(codes), {"every exposure": 0, "coincident": 2}, "meanjoint", result)
+    words = _sentence(masks, {"every exposure": 0, "coincident": 2}, "meanjoint", result)
     assert words == (
-        "2 exposures of 20 x 10 pixels. 5 % of the pixels are hit in one of them or more. 2 hits would stay in a plain "
+        "3 exposures of 20 x 10 pixels. 5 % of the pixels are hit in one of them or more. 2 hits would stay in a plain "
         "median: MEDIANCR has 7 pixels. The best image is combined_meanjoint.fits: each pixel has a clean value."
     )
 
@@ -67,21 +78,35 @@ def test_the_memory_that_a_run_needs_is_in_the_message():
     assert sentence.startswith("memory must suffice for 5 exposures of 2000 x 4000 pixels, some 4.0 GB; got: a failure")
 
 
-def masks_of(n, n_flagged=0):
-    names = ("MEDIANCR", "MEANCRT", *(f"CRMASK{i + 1}" for i in range(n)), "MEANCR")
-    codes = {name: np.zeros((10, 20), np.uint8) for name in names}
-    codes["MEANCRT"].ravel()[:n_flagged] = 2
-    return MaskSet(codes)
-
-
 @pytest.mark.parametrize(("n", "needed"), [(3, 2), (4, 2), (5, 3), (12, 6)])
 def test_the_note_of_coincident_hits_has_the_number_of_the_rule(n, needed):
     notes = dict(_hits_notes(masks_of(n)))
     assert f"hit in {needed} or more of the {n} exposures" in notes["coincident"]
 
 
-def test_two_exposures_have_no_coincident_hits():
-    assert "coincident" not in dict(_hits_notes(masks_of(2)))
+def test_the_median_of_two_exposures_has_half_of_each_hit():
+    """It is their mean. A pixel that is hit in both is one of every exposure, and no other hit is coincident."""
+    first, second = [np.s_[2, 3:6]], [np.s_[2, 6:8], np.s_[7, 9]]
+    both = first + second
+    masks = masks_of(2, CRMASK1=first, CRMASK2=second, MEDIANCR=both, MEANCRT=both)
+    _, counts = list_hits(masks, np.ones((10, 20)))
+    assert counts == {"every exposure": 0, "coincident": 0, "touching": 1, "single": 1}
+    notes = dict(_hits_notes(masks))
+    assert "coincident" not in notes
+    assert notes["single"] == "masked in one exposure: the median of two exposures is their mean, and has half of it"
+    result = CCDData(np.zeros((10, 20)), unit="adu")
+    assert "All hits would stay in a plain median, which is the mean of two exposures: MEDIANCR has 6 pixels." in (
+        _sentence(masks, counts, "meanjoint", result)
+    )
+
+
+def test_a_report_without_hits_says_so():
+    result = CCDData(np.zeros((10, 20)), unit="adu")
+    words = _sentence(masks_of(3), {"every exposure": 0, "coincident": 0}, "meanjoint", result)
+    assert words == (
+        "3 exposures of 20 x 10 pixels. No hits were found. The best image is combined_meanjoint.fits: each pixel has "
+        "a clean value."
+    )
 
 
 @pytest.mark.parametrize(("n_flagged", "said"), [(40, False), (42, True)])

@@ -108,6 +108,24 @@ def test_the_viewer_says_that_images_are_loading_until_it_shows_them(driver, rep
     assert not driver.find_elements("id", "wait")
 
 
+@pytest.mark.parametrize(("shape", "wide"), [((60, 1500), True), ((1500, 60), False)])
+def test_a_long_image_is_first_shown_in_a_part_that_can_be_seen(driver, report, tmp_path, shape, wide):
+    """As a whole it would be a line."""
+    image = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
+    codes = {name: np.zeros(shape, np.uint8) for name in report.codes}
+    long = replace(
+        report, layers=(Layer("long", "", image),), codes=codes, probability=None, hits=(), counts={"single": 0}
+    )
+    page = open_page(driver, long, tmp_path)
+    sides = page.execute_script("const i = document.getElementById('image'); return [i.clientWidth, i.clientHeight]")
+    zoom = float(state(page)["zoom"])
+    assert zoom == pytest.approx(sides[1] / 60 / 4 if wide else sides[0] / 60 / 4, rel=0.01)
+    words = page.find_element("id", "scale").text
+    assert ("of 1500 pixels wide" in words) == wide
+    page.find_element("id", "whole").click()
+    assert float(state(page)["zoom"]) == pytest.approx(min(sides[0] / shape[1], sides[1] / shape[0]), rel=0.01)
+
+
 def test_wide_tables_have_a_shadow_where_they_go_on(opened):
     page = opened
     page.set_window_size(500, 900)

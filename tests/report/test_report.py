@@ -230,7 +230,8 @@ def test_nothing_to_list(report, masks):
     hits, counts = list_hits(MaskSet(clean), np.zeros(SHAPE))
     page = render(replace(report, hits=tuple(hits), counts=counts, codes=clean))
     assert data_of(page)["tiles"]["numbers"] == []
-    assert "<p>0 hits. Click" in page
+    assert "<p>No hits were found.</p>" in page
+    assert "Click on a hit" not in page
 
 
 def test_no_matplotlib_at_import():

@@ -166,7 +166,7 @@
       Object.assign(image.dataset, { layer: R.layers[shown].name, x: view.x + 0.5, y: ny - view.y + 0.5, zoom: view.zoom });
       $("what").textContent = R.layers[shown].name + ": " + R.layers[shown].words;
       const wide = Math.min(image.clientWidth / view.zoom, nx);
-      $("scale").textContent = "view " + wide.toFixed(0) + " pixels wide" + (view.zoom * B < 1.5 ? "" : ", " + view.zoom.toFixed(1) + " times");
+      $("scale").textContent = "view " + wide.toFixed(0) + (wide < nx ? " of " + nx : "") + " pixels wide" + (view.zoom * B < 1.5 ? "" : ", " + view.zoom.toFixed(1) + " times");
       values();
     });
   }
@@ -203,6 +203,8 @@
 
   const boxOf = row => row.dataset.box.split(" ").map(Number);
   const fit = () => Math.min(image.clientWidth / nx, image.clientHeight / ny);
+  // the short side of a long image fills a quarter of the view at first, so that its pixels can be seen
+  const first = () => Math.max(fit(), 0.25 * Math.max(image.clientWidth / nx, image.clientHeight / ny));
 
   function zoom(factor, spot = view) {
     const next = Math.min(Math.max(view.zoom * factor, 0.8 * fit()), 48), part = view.zoom / next;
@@ -329,7 +331,7 @@
   table.addEventListener("click", event => { go(event.target.closest("tr")); seeViewer(); });
   for (const button of document.querySelectorAll("#hits th button")) button.addEventListener("click", () => sort(button));
   new ResizeObserver(() => { view.zoom = Math.max(view.zoom, 0.8 * fit()); draw(); }).observe(image);
-  view.zoom = fit();
+  view.zoom = first();
   recolour();
   $("wait").remove();
   document.documentElement.dataset.ready = "yes";
