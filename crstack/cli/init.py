@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from crstack.cli.template import TEMPLATE
+from crstack.cli.without_file import refuse_directories
 from crstack.config.image_names import image_places, is_file, matching_images
 from crstack.exceptions import InputError
 from crstack.exposures.input.keywords import USUAL_KEYWORDS, is_count
@@ -39,6 +40,7 @@ def parameter_file(images, directory=None):
     InputError
         If there are fewer than two images, or the first file is not a FITS file with a 2-D image.
     """
+    refuse_directories(images, "images must be FITS files")
     images = without_products(matching_images(list(images), "."))
     if len(images) < 2:
         raise InputError(f"images must be two or more exposures of one field; got {images[0]} alone")

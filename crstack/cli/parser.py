@@ -164,6 +164,15 @@ def _add(commands, name, summary, description, epilog):
     )
 
 
+def _name(text):
+    """Name of a file or directory. An empty one would be the current directory, or no name."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            "must be a name; got an empty one, such as that of a variable of the shell that is not set"
+        )
+    return text
+
+
 def _add_log_level(command):
     """Add the options for the messages that are shown."""
     command.add_argument(
@@ -229,17 +238,20 @@ def _add_settings(plain):
 def _add_run(commands):
     run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
     run.add_argument(
-        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
+        "parameters", type=_name, nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
     )
     _add_settings(run.add_argument_group("for FITS files, instead of a parameter file"))
     run.add_argument(
         "--output-dir",
         "--output_dir",
+        type=_name,
         default=".",
         metavar="DIR",
         help="directory of the products; made if it does not exist (default: here)",
     )
-    run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file instead of searching for hits")
+    run.add_argument(
+        "--crmasks", type=_name, metavar="FILE", help="use the masks of this file instead of searching for hits"
+    )
     run.add_argument("--dry-run", action="store_true", help="check everything, show the settings, and write nothing")
     run.add_argument(
         "--json", action="store_true", help="print the numbers of the run as JSON, and nothing else, to standard output"
@@ -266,16 +278,17 @@ def _add_run(commands):
         help="replace files that crstack did not write, or that were changed since",
     )
     _add_log_level(run)
-    run.add_argument("--log-file", metavar="FILE", help="write everything, with times, to this file too")
+    run.add_argument("--log-file", type=_name, metavar="FILE", help="write everything, with times, to this file too")
     run.set_defaults(run=do_run)
 
 
 def _add_init(commands):
     init = _add(commands, "init", "write a parameter file for exposures", INIT, INIT_EPILOG)
-    init.add_argument("images", nargs="+", metavar="FITS", help="the exposures")
+    init.add_argument("images", type=_name, nargs="+", metavar="FITS", help="the exposures")
     init.add_argument(
         "-o",
         "--output",
+        type=_name,
         metavar="FILE",
         help="write to this file, with names of the exposures relative to it (default: to standard output)",
     )
@@ -293,10 +306,14 @@ def _add_completion(commands, parser):
 
 def _add_batch(commands):
     batch = _add(commands, "batch", "run many stacks", BATCH, BATCH_EPILOG)
-    batch.add_argument("source", metavar="SOURCE", help="YAML file, table (ECSV, CSV) or directory")
-    batch.add_argument("--output-dir", default="out", metavar="DIR", help="directory of the stacks (default: out)")
+    batch.add_argument("source", type=_name, metavar="SOURCE", help="YAML file, table (ECSV, CSV) or directory")
+    batch.add_argument(
+        "--output-dir", type=_name, default="out", metavar="DIR", help="directory of the stacks (default: out)"
+    )
     batch.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="number of stacks at a time (default: 1)")
-    batch.add_argument("--settings", metavar="FILE", help="parameter file without images, for a table or a directory")
+    batch.add_argument(
+        "--settings", type=_name, metavar="FILE", help="parameter file without images, for a table or a directory"
+    )
     batch.add_argument(
         "--group-by",
         metavar="KEYWORDS",
@@ -320,7 +337,7 @@ def _add_batch(commands):
 
 def _add_demo(commands):
     demo = _add(commands, "demo", "simulate exposures and run on them", DEMO, DEMO_EPILOG)
-    demo.add_argument("directory", metavar="DIR", help="new or empty directory")
+    demo.add_argument("directory", type=_name, metavar="DIR", help="new or empty directory")
     demo.add_argument("--seed", type=int, default=1, metavar="N", help="seed of scene, hits and noise (default: 1)")
     demo.add_argument(
         "--scene", choices=("ifu", "imaging", "slit"), default="ifu", help="kind of exposures (default: ifu)"

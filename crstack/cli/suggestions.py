@@ -15,6 +15,7 @@ SAME = ("method", "readnoise", "max_fraction", "dq_ext", "err_ext", "trim")
 ABOUT = re.compile(rf"^(detector \d+ of )?({'|'.join([*OPTIONS, *SAME])})(?=[ ,])")
 #: the two mistakes of argparse for which there may be a similar name
 CHOICE = re.compile(r"invalid choice: '(.+?)' \(choose from (.+)\)")
+TOO_MUCH = "unrecognized arguments"
 UNKNOWN = re.compile(r"unrecognized arguments: (?:.* )?(--[\w-]+)")
 
 
@@ -42,8 +43,8 @@ class SuggestingParser(argparse.ArgumentParser):
         argparse.ArgumentParser.error(self._command(message), message + self._suggestion(message))
 
     def _command(self, message):
-        """The parser whose usage is printed: that of the command, if one of its options is not known."""
-        if not UNKNOWN.search(message):
+        """The parser whose usage is printed: that of the command, if it does not know an argument."""
+        if not message.startswith(TOO_MUCH):
             return self
         return next((self.commands[one] for one in self._given if one in self.commands), self)
 

@@ -15,7 +15,7 @@ from crstack.files.decompressed import ENDING
 from crstack.files.fits_reading import inspect_image, only_image
 from crstack.mosaic.chips import ALL, chips_of
 
-__all__ = ["are_images", "configuration_of_options"]
+__all__ = ["are_images", "configuration_of_options", "refuse_directories"]
 
 #: placeholder for the name of a parameter file
 NOWHERE = "command line"
@@ -33,12 +33,7 @@ def are_images(names):
     InputError
         If they are neither.
     """
-    for name in names:
-        if Path(name).is_dir():
-            raise InputError(
-                f"arguments of run must be FITS files or a parameter file; got the directory {name}: "
-                f"write {Path(name) / '*.fits'}{_files_of(Path(name))}"
-            )
+    refuse_directories(names, "arguments of run must be FITS files or a parameter file")
     images = [FITS_NAME.fullmatch(name) is not None for name in names]
     if all(images):
         return True
@@ -46,6 +41,13 @@ def are_images(names):
         return False
     other = names[images.index(False)]
     raise InputError(f"arguments of run must be one parameter file or FITS files alone; got {other} among {len(names)}")
+
+
+def refuse_directories(names, rule):
+    """Raise `InputError` if one of some names is that of a directory; the message begins with a ``rule``."""
+    for name in names:
+        if Path(name).is_dir():
+            raise InputError(f"{rule}; got the directory {name}: write {Path(name) / '*.fits'}{_files_of(Path(name))}")
 
 
 def _files_of(directory):

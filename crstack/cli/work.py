@@ -16,6 +16,11 @@ __all__ = ["execute"]
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 #: errors of names that no file can have: too long, or a circle of links
 BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
+#: errors of a disk, of the network that it is on, and of the limits of a process
+OF_THE_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.EMFILE, errno.ENFILE),
+)
 #: largest number of characters of a message
 LONGEST = 2000
 
@@ -65,6 +70,8 @@ def _execute(arguments, console):
             FAILED if console.working else BAD_INPUT,
         )
     except OSError as error:
+        if error.errno in OF_THE_DISK:
+            return _report(f"files must be such that the disk can hold and read them; got {error}", FAILED)
         if error.errno not in BAD_NAMES:
             raise
         return _report(f"names of files must be such that the system takes them; got {error}", BAD_INPUT)

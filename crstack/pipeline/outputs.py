@@ -5,6 +5,7 @@ manifest holds the checksum, size and time of change of each. If size and time a
 computed again. A file belongs to the user if the manifest does not contain it, or if it has changed since.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -35,6 +36,12 @@ def check_output_directory(directory):
     """Raise `InputError` unless the directory can be written, or made; it is not made."""
     place = existing_parent(directory)
     reason = why_not_writable(place)
+    for name in Path(directory).absolute().parts[len(place.parts) :]:
+        try:
+            os.lstat(place / name)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise InputError(f"output directory must have a shorter name; got {directory}") from error
     if reason:
         raise InputError(f"output directory must be writable; got {directory}, where {place} {reason}")
 

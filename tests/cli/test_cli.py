@@ -125,6 +125,19 @@ def test_demo_in_a_place_that_cannot_be_written(tmp_path, capsys):
     assert "must be writable" in capsys.readouterr().err
 
 
+def test_a_disk_that_is_full_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("crstack.cli.demo.atomic_path", full)
+    assert main(["demo", str(tmp_path / "demo"), "--shape", "40", "50"]) == 1
+    error = capsys.readouterr().err
+    assert error == (
+        "crstack: error: files must be such that the disk can hold and read them; got [Errno 28] "
+        "No space left on device\n"
+    )
+
+
 # plug-ins
 
 

@@ -124,6 +124,7 @@ def test_a_directory_is_answered_with_a_pattern(here, capsys):
     os.mkdir("empty")
     refused(capsys, ["run", str(here), *NUMBERS], rf"the directory {here}: write {here}/\*.fits \(3 FITS files there\)")
     refused(capsys, ["run", "empty", *NUMBERS], r"got the directory empty: write empty/\*.fits \(no FITS file is")
+    refused(capsys, ["init", str(here)], rf"the directory {here}: write {here}/\*.fits \(3 FITS files there\)")
 
 
 def test_a_dry_run_prints_the_settings_as_json_with_the_numbers_of_the_headers(here, capsys):

@@ -128,12 +128,38 @@ def test_names_that_were_probably_meant(here, capsys, arguments, words):
     assert not Path("here").exists()
 
 
-@pytest.mark.parametrize("arguments", [["run", *NAMES, "--gian", "2"], ["demo", "here", "--gian", "2"]])
+@pytest.mark.parametrize(
+    "arguments", [["run", *NAMES, "--gian", "2"], ["demo", "here", "--gian", "2"], ["plugins", "more"]]
+)
 def test_the_usage_is_that_of_the_command(here, capsys, arguments):
     assert main(arguments) == 2
     text = capsys.readouterr().err
     assert text.startswith(f"usage: crstack {arguments[0]} ")
-    assert f"crstack {arguments[0]}: error: unrecognized arguments: --gian" in text
+    unknown = "more" if arguments[0] == "plugins" else "--gian"
+    assert f"crstack {arguments[0]}: error: unrecognized arguments: {unknown}" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", *NAMES, *NUMBERS, "--output-dir", ""],
+        ["run", *NAMES, *NUMBERS, "--crmasks", " "],
+        ["run", *NAMES, *NUMBERS, "--log-file", ""],
+        ["run", ""],
+        ["init", *NAMES, "-o", ""],
+        ["init", ""],
+        ["batch", ""],
+        ["batch", "night.yaml", "--output-dir", ""],
+        ["batch", "night.ecsv", "--settings", ""],
+        ["demo", ""],
+    ],
+)
+def test_an_empty_name_is_not_the_current_directory(here, capsys, arguments):
+    """As of a variable of the shell that is not set."""
+    before = sorted(Path().rglob("*"))
+    assert main(arguments) == 2
+    assert "must be a name; got an empty one" in capsys.readouterr().err
+    assert sorted(Path().rglob("*")) == before
 
 
 def test_a_parameter_file_keeps_its_keys_in_errors(here, capsys):

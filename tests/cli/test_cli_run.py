@@ -344,6 +344,7 @@ def test_output_directory_that_cannot_be(here, capsys):
     Path("file").write_text("")
     refused(capsys, ["run", path, "--output-dir", "file/out"], "output directory must be writable; got file/out")
     refused(capsys, ["run", path, "--output-dir", "file"], "output directory must be writable; got file")
+    refused(capsys, ["run", path, "--output-dir", "new/" + 300 * "e"], "must have a shorter name; got new/ee")
     settings = yaml.safe_load(Path(path).read_text())
     images = settings.pop("images")
     Path("night.yaml").write_text(yaml.safe_dump({"defaults": settings, "stacks": {"one": images}}))
