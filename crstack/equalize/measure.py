@@ -37,6 +37,7 @@ from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.fit.saturated import with_saturated_stars
 from crstack.equalize.terms.first_factors import first_factors
 from crstack.equalize.terms.offsets import hot_pixels
+from crstack.equalize.terms.steps import moved
 from crstack.equalize.variance.places import contrast_squared
 from crstack.utils.memory import in_files
 from crstack.utils.pixels import dilate, informative_box
@@ -150,7 +151,7 @@ def _measured(levels, variance_of, bad, names, noises, steps, comparable):
     part = _refined(ExpectedExposures(*known, **settings))
     if steps is None:
         part = _with_steps_of_kernels(part, known, settings)
-    start = first_factors(part.levels) if "flux_factors" in names else None
+    start = first_factors(_moved_back(part)) if "flux_factors" in names else None
     if start is not None:
         part = min(part, _refined(ExpectedExposures(*known, start=start, **settings)), key=ExpectedExposures.misfit)
     if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in part.kinds):
@@ -181,6 +182,11 @@ def _measured(levels, variance_of, bad, names, noises, steps, comparable):
     fit_line_terms(whole, part.lines)
     polish(whole)
     return whole.result()
+
+
+def _moved_back(model):
+    """The exposures of a model, without their shifts by whole pixels."""
+    return np.stack([moved(level, (-dx, -dy)) for level, (dx, dy) in zip(model.levels, model.steps, strict=True)])
 
 
 def _with_steps_of_kernels(part, known, settings):
