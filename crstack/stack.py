@@ -467,7 +467,7 @@ class CRStack(MeasuredStack):
         shown = self._in_diagram if masks is None else in_diagram_of(masks)
         if shown.diagram is None:
             of_masks = "" if masks is None else " of the masks"
-            raise InputError(f"diagram{of_masks} must be made first, by mm_diagram or detect; got none")
+            raise InputError(f'diagram{of_masks} must be made first, by mm_diagram or detect("mmcosmic"); got none')
         return shown
 
     @property

@@ -174,8 +174,8 @@ class _Builder:
         seconds = self.values.seconds(given, number, self.n)
         if given.per_second and seconds is None:
             raise InputError(
-                f"exptime must be given for exposures in {given.unit}, such as exptime=300 * u.s; "
-                f"got none in the header of {given.name}"
+                f"exptime must be given for exposures in {given.unit}, such as exptime=300 * u.s; got none above 0 in "
+                f"the header of {given.name}"
             )
         self._find_plateau(given, noise, seconds, number)
         bias = values.offset(raw, noise, seconds, raw.shape, section)

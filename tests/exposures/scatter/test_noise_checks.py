@@ -129,7 +129,6 @@ def test_a_bias_is_asked_for_only_if_it_explains_the_scatter(bias):
 @pytest.mark.parametrize(
     ("gain", "readnoise", "sky", "agreeing"),
     [
-        (1 / 1.7, 5, 100, r"\(a gain of about 1\.[67] in place of 0\.588 electron/adu agrees\)"),
         (1.7, 30, 100, r"\(a read noise of about \d(\.\d)? in place of 30 electron agrees\)"),
         (1.7, 10, 10, r"\(a read noise of about (4\.[5-9]|5|5\.[0-5]) in place of 10 electron agrees\)"),
     ],
@@ -166,6 +165,44 @@ def test_a_bias_is_no_remedy_for_uncertainties(left, part, expected, bias):
         assert expected in one
         assert "bias=" not in one
         assert "give each an uncertainty" not in one
+
+
+@pytest.mark.parametrize("true", [1.7, 0.5])
+@pytest.mark.parametrize("bias", [0, 400])
+def test_the_inverse_of_the_gain_is_named_first(true, bias):
+    """Exposures with a gain of 1.7 or 0.5 electron/adu, for which adu per electron are given."""
+    images = [image * np.float32(GAIN / true) + bias for image in made(100)]
+    _, words = loaded(images, 1 / true, bias=bias * u.adu)
+    assert len(words) == 1
+    found = re.search(
+        r"\(a gain of about ([\d.]+) electron/adu agrees, which is the inverse of ([\d.]+)\): is the gain given in adu "
+        r"per electron\? Give electrons per adu",
+        words[0],
+    )
+    assert float(found[1]) == pytest.approx(true, rel=0.1)
+    assert float(found[2]) == pytest.approx(1 / true, rel=0.01)
+
+
+def test_exposure_times_of_rates_are_named():
+    """EXPTIME is in minutes, or in milliseconds."""
+    rng = np.random.default_rng(9)
+    images = [image + rng.uniform(-0.5, 0.5, SHAPE) for image in made(100)]  # not integers
+    for factor, expected in ((1 / 60, "alone exceeds the scatter"), (1000, "noise is missing")):
+        rates = [CCDData(image / 300, unit="adu / s", meta={"EXPTIME": 300 * factor}) for image in images]
+        _, words = loaded(rates, unit=None)
+        assert len(words) == 1
+        assert expected in words[0]
+        assert "Check exposure times (seconds), gain, read noise and unit" in words[0]
+        assert "rates must have" not in words[0]
+
+
+def test_exposures_beside_a_smoothed_one_are_smoothed_too():
+    """Two of three are resampled; a bias was named for the third and the first."""
+    images = made(100)
+    images = [ndimage.shift(one, (0.3 * i, 0.4 * i), order=1, mode="nearest") for i, one in enumerate(images)]
+    _, words = loaded(images)
+    assert [one for one in words if "was it resampled or smoothed?" in one]
+    assert not [one for one in words if "Is a bias still in" in one]
 
 
 def test_rates_that_are_called_counts():
