@@ -19,6 +19,12 @@ OF_SMOOTHED = (
     "One pixel then has less noise than is stated, hits are broad, and faint ones may be missed. Use the exposures as "
     "they were before, or give each an uncertainty"
 )
+#: remedy where the bias is subtracted
+OF_AVERAGES = (
+    "are they averages of reads, exposures or pixels, or resampled? These have less noise: give each an uncertainty"
+)
+#: read noise over the scatter above which no bias explains the scatter; without light, as in darks, they are equal
+ALONE = 1.1
 #: largest deviation of a gain from the inverse of the stated one, as a fraction, and least one of that from 1
 INVERSE, FROM_ONE = 0.1, 0.2
 #: what to check where the noise is stated wrongly, for counts and for rates
@@ -60,7 +66,7 @@ def words_of_too_little(exposures, sample, which, level, scatter, *, bias_given,
             "uncertainty" + (', or gain="header:EFFGAIN" and readnoise="header:EFFRN"' if effective else "")
         )
     correlation = sample.correlation(cyclic_pairs(which))
-    may_be_bias = level > 0 and not bias_given and readnoise <= scatter and not smoothed
+    may_be_bias = level > 0 and not bias_given and readnoise <= ALONE * scatter and not smoothed
     correlated = correlation > CORRELATED or smoothed
     if correlated and not (may_be_bias and not _is_smoothing(sample.of_flattest(), which)):
         return (
@@ -71,7 +77,7 @@ def words_of_too_little(exposures, sample, which, level, scatter, *, bias_given,
     inverse = _inverse_gain(exposures, level, scatter)
     if inverse:
         return inverse + (". If not, is a bias still in the exposures? Give bias=" if may_be_bias else "")
-    if readnoise > scatter:
+    if readnoise > ALONE * scatter:
         return f"{agreeing}: the read noise of {plain(readnoise)} {exposures.unit} alone exceeds the scatter. " + (
             CHECK_OF_RATES if exposures.rate_seconds is not None else f"{CHECK}; rates must have a unit per second"
         )
@@ -79,7 +85,7 @@ def words_of_too_little(exposures, sample, which, level, scatter, *, bias_given,
         return (
             f"{_bias_that_agrees(exposures, level, scatter)}: part of the level is not light. "
             "Is a bias still in the exposures? Give bias= (command --bias)"
-            + (f". If it is subtracted, were they resampled or smoothed? {OF_SMOOTHED}" if correlated else "")
+            f". If it is subtracted, {f'were they resampled or smoothed? {OF_SMOOTHED}' if correlated else OF_AVERAGES}"
         )
     return (
         f"{agreeing}: there is less noise than stated. Is the gain, or the read noise, of another amplifier or readout "
@@ -199,5 +205,5 @@ def _bias_that_agrees(exposures, level, scatter):
     """Words on the bias that gives the measured scatter."""
     readnoise = _readnoise(exposures)
     per_unit = float(np.median(exposures.noise.electrons_per_unit))
-    bias = level - (scatter**2 - readnoise**2) * per_unit
+    bias = level - max(scatter**2 - readnoise**2, 0.0) * per_unit
     return f" (a bias of about {plain(bias)} {exposures.unit} agrees)"
