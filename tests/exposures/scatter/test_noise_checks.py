@@ -130,7 +130,8 @@ def test_a_bias_is_asked_for_only_if_it_explains_the_scatter(bias):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_bias_of_darks_is_asked_for(seed):
     """Their scatter is the read noise, a little more or less."""
-    _, words = loaded(made(0.0, bias=400, seed=seed))
+    rng = np.random.default_rng(seed)
+    _, words = loaded([rng.normal(400, READNOISE / GAIN, SHAPE) for _ in range(3)])
     found = re.search(r"\(a bias of about (\d+) adu agrees\): part of the level is not light. Is a bias", words[0])
     assert int(found[1]) == pytest.approx(400, abs=5)
 
