@@ -65,7 +65,8 @@ def stacks_of_directory(
         raise InputError(f"directory of exposures must exist; got {directory}")
     keywords = [str(keyword).strip().upper() for keyword in group_by]
     if not keywords or not all(keywords):
-        raise InputError("group_by must name one or more header keywords, such as OBJECT; got none")
+        got = "an empty one" if keywords else "none"
+        raise InputError(f"group_by must name one or more header keywords, such as OBJECT; got {got}")
     only = {key.upper(): str(value) for key, value in (only or {}).items()}
     summary = _headers_of(directory, sorted({*keywords, *only, *KEYWORDS}))
     absent = [key for key in (*keywords, *only) if _in_no_header(summary, key)]
@@ -188,6 +189,7 @@ def _quiet_collection():
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "File may have been truncated")
+            warnings.filterwarnings("ignore", "no FITS files in the collection")  # an error follows
             yield unread
     finally:
         logger.removeFilter(note)

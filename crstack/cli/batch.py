@@ -19,6 +19,8 @@ IF_STOPPED = "has each stack that was complete: run the same command again for t
 NO_SETTINGS = ": give a parameter file without images by --settings"
 #: note of a dry run without settings
 NOT_CHECKED = "The settings were not checked: --settings was not given. To run, it must have gain and read noise"
+#: largest number of stacks without files that a dry run names
+MOST_ABSENT = 5
 DOCUMENTS = (".yaml", ".yml")
 TABLES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}
 
@@ -212,10 +214,29 @@ def _show_plan(stacks, output_dir, redo):
     from crstack.batch.runner import plan
 
     reasons = plan(stacks, output_dir, redo=redo)
+    _warn_of_absent([stack for stack in stacks if reasons[stack.name] is not None])
     for stack in stacks:
         reason = reasons[stack.name]
         words = "complete, skipped" if reason is None else f"run: {reason}" if reason else "run"
         log.note("%-24s %2d exposures   %s", stack.name, len(stack.images), words)
+
+
+def _warn_of_absent(stacks):
+    """Warn of stacks whose files do not exist: they would fail."""
+    from glob import has_magic
+
+    from crstack.config.image_names import image_places, is_file
+
+    absent = {}
+    for stack in stacks:
+        beside = Path(stack.images[0]).parent
+        for image in stack.images:
+            if not has_magic(image) and not any(is_file(path) for path in image_places(image, beside)):
+                absent.setdefault(stack.name, image)
+    if absent:
+        shown = ", ".join(f"{name} ({Path(image).name})" for name, image in list(absent.items())[:MOST_ABSENT])
+        more = f" and {len(absent) - MOST_ABSENT} more" if len(absent) > MOST_ABSENT else ""
+        log.warning("stacks must have files that exist, or they fail; got %s%s", shown, more)
 
 
 class _Progress:

@@ -103,6 +103,11 @@ def test_directory(tmp_path):
         stacks_of_directory(tmp_path / "no", ["OBJECT"])
     with pytest.raises(InputError, match="one or more header keywords"):
         stacks_of_directory(tmp_path, [])
+    with pytest.raises(InputError, match="one or more header keywords, such as OBJECT; got an empty one"):
+        stacks_of_directory(tmp_path, ["OBJECT", " "])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="must hold FITS files; got none in"):  # without a warning of ccdproc
+        stacks_of_directory(tmp_path / "empty", ["OBJECT"])
 
 
 def test_a_keyword_that_is_missing_is_a_value_of_its_own(tmp_path):
