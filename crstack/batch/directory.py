@@ -1,26 +1,19 @@
 """The stacks of a directory: its FITS files, grouped by keywords of their headers."""
 
-import logging
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
-from astropy.table import Row
+from typing import Any
 
 from crstack.batch.group_names import names_of_groups, plain_value
+from crstack.batch.headers import headers_of_directory, text_of
 from crstack.batch.stacks import LEAST_EXPOSURES, Stack, as_stacks
+from crstack.batch.unlike import sentence_of_unlike, unlike_stacks
 from crstack.exceptions import InputError
-from crstack.exposures.comparison.setups import KEYWORDS, TAKEN_FOR_HITS, unlike_setups
+from crstack.exposures.comparison.setups import KEYWORDS
 from crstack.utils.warn import warn_user
-from crstack.utils.words import counted
 
 __all__ = ["stacks_of_directory"]
-
-#: most stacks of unlike exposures that a warning describes
-MOST_DESCRIBED = 3
 
 
 def stacks_of_directory(
@@ -68,128 +61,67 @@ def stacks_of_directory(
         got = "an empty one" if keywords else "none"
         raise InputError(f"group_by must name one or more header keywords, such as OBJECT; got {got}")
     only = {key.upper(): str(value) for key, value in (only or {}).items()}
-    summary = _headers_of(directory, sorted({*keywords, *only, *KEYWORDS}))
-    absent = [key for key in (*keywords, *only) if _in_no_header(summary, key)]
+    headers = headers_of_directory(directory, [*keywords, *only, *KEYWORDS], (settings or {}).get("extnum"))
+    absent = [key for key in (*keywords, *only) if all(one[key] is None for one in headers)]
     if absent:
         commas = "; separate keywords by commas" if any(" " in key for key in absent) else ""
         raise InputError(
             f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has{commas}"
         )
-    groups: dict[tuple[str, ...], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     lacking: dict[str, list[str]] = {}
-    for row in _selected(summary, only, directory):
-        values = {key: plain_value(_text_of(row, key)) for key in keywords}
+    for header in _selected(headers, only, directory):
+        values = {key: plain_value(text_of(header[key])) for key in keywords}
         for key in keywords:
             if not values[key]:
-                lacking.setdefault(key, []).append(str(row["file"]))
-        groups.setdefault(tuple(values.values()), []).append(row)
+                lacking.setdefault(key, []).append(header["file"])
+        groups.setdefault(tuple(values.values()), []).append(header)
     for key, files in lacking.items():
         warn_user(
             f"{key} is absent or empty in {len(files)} files, which are grouped under the name none: {_few(files)}. "
             "Leave them out with only (--only of the command), or add the keyword"
         )
-    alone = [_paths(rows, directory)[0] for rows in groups.values() if len(rows) < LEAST_EXPOSURES]
-    stacks = {values: rows for values, rows in groups.items() if len(rows) >= LEAST_EXPOSURES}
+    alone = [_paths(found, directory)[0] for found in groups.values() if len(found) < LEAST_EXPOSURES]
+    stacks = {values: found for values, found in groups.items() if len(found) >= LEAST_EXPOSURES}
     if not stacks:
         raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
     names = names_of_groups(stacks)
-    _warn_of_unlike({names[values]: rows for values, rows in stacks.items()}, keywords)
-    return as_stacks({names[values]: _paths(rows, directory) for values, rows in stacks.items()}, settings), alone
+    unlike = unlike_stacks({names[values]: found for values, found in stacks.items()})
+    if unlike:
+        missing = [key for key in KEYWORDS if any(key in words for words in unlike.values())]
+        remedy = f"Group by {','.join([*keywords, *missing])} (--group-by of the command)"
+        warn_user(sentence_of_unlike(unlike, len(stacks), remedy))
+    return as_stacks({names[values]: _paths(found, directory) for values, found in stacks.items()}, settings), alone
 
 
-def _paths(rows, directory):
-    """Paths of the files of some rows of a table of headers."""
-    return [str(Path(directory) / row["file"]) for row in rows]
+def _paths(headers, directory):
+    """Paths of the files of some headers."""
+    return [str(Path(directory) / one["file"]) for one in headers]
 
 
-def _warn_of_unlike(stacks, keywords):
-    """Warn of stacks whose exposures have different setups; ``stacks`` are rows of a table of headers by name."""
-    found = {}
-    for name, rows in stacks.items():
-        words = unlike_setups([_setup_of(row) for row in rows], [str(row["file"]) for row in rows])
-        if words:
-            found[name] = words
-    if not found:
-        return
-    shown = [f"{name}: {', '.join(words.values())}" for name, words in list(found.items())[:MOST_DESCRIBED]]
-    more = f"; and {counted(len(found) - MOST_DESCRIBED, 'more stack')}" if len(found) > MOST_DESCRIBED else ""
-    missing = [key for key in KEYWORDS if any(key in words for words in found.values())]
-    warn_user(
-        f"{counted(len(found), 'stack')} of {len(stacks)} would have exposures of different setups "
-        f"({'; '.join(shown)}{more}). {TAKEN_FOR_HITS}. Group by {','.join([*keywords, *missing])} (--group-by of the "
-        "command)"
-    )
-
-
-def _setup_of(row):
-    """Values of the keywords of the setup in a row of a table of headers, as in a header."""
-    values = {key: row[key.lower() if key.lower() in row.colnames else key] for key in KEYWORDS}
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in values.items()}
-
-
-def _headers_of(directory, keywords):
-    """Table of keywords of the FITS files of a directory."""
-    from ccdproc import ImageFileCollection
-
-    with _quiet_collection() as unread:
-        collection = ImageFileCollection(directory, keywords=keywords)
-        summary = collection.summary if len(collection.files) else None
-    if not len(collection.files):
-        raise InputError(f"directory of exposures must hold FITS files; got none in {directory}")
-    if unread:
-        warn_user(f"files without a readable FITS header are left out: {_few(sorted(unread))}")
-    if summary is None or not len(summary):
-        raise InputError(f"directory of exposures must hold FITS files; got {len(unread)} that cannot be read")
-    return summary
-
-
-def _in_no_header(summary, key):
-    """Whether no file of a table of headers has a keyword."""
-    column = summary[key.lower() if key.lower() in summary.colnames else key]
-    return bool(np.all(np.ma.getmaskarray(np.ma.asarray(column))))
-
-
-def _text_of(row, key):
-    """Value of a keyword in a row of a table of headers, as text."""
-    return str(row[key.lower() if key.lower() in row.colnames else key])
-
-
-def _selected(summary, only, directory):
-    """Rows of a table of headers whose keywords have the values ``only``."""
-    rows = list(summary)
+def _selected(headers, only, directory):
+    """Headers whose keywords have the values ``only``."""
     for key, wanted in only.items():
-        found = [row for row in rows if _text_of(row, key).strip().lower() == wanted.strip().lower()]
+        found = [one for one in headers if _is(text_of(one[key]), wanted)]
         if not found:
-            values = dict.fromkeys(plain_value(_text_of(row, key)) or "no value" for row in rows)
+            values = dict.fromkeys(plain_value(text_of(one[key])) or "no value" for one in headers)
             raise InputError(
                 f"only (--only of the command) must select files of {directory}; got {key}={wanted}, where "
-                f"{len(rows)} files have {_few(list(values))}"
+                f"{len(headers)} files have {_few(list(values))}"
             )
-        rows = found
-    return rows
+        headers = found
+    return headers
+
+
+def _is(value, wanted):
+    """Whether two values in words are the same, in upper and lower case; numbers may be written in another way."""
+    value, wanted = (one.strip().lower() for one in (value, wanted))
+    try:
+        return float(value) == float(wanted)
+    except ValueError:
+        return value == wanted
 
 
 def _few(names, most=5):
     """The first names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-@contextmanager
-def _quiet_collection():
-    """Collect the names of the files that ccdproc cannot read, in place of its log; a cut file is reported later."""
-    unread, logger = [], logging.getLogger("ccdproc.image_collection")
-
-    def note(record):
-        if record.levelno != logging.WARNING or not record.args:
-            return True
-        unread.append(Path(str(record.args[0])).name)
-        return False
-
-    logger.addFilter(note)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "File may have been truncated")
-            warnings.filterwarnings("ignore", "no FITS files in the collection")  # an error follows
-            yield unread
-    finally:
-        logger.removeFilter(note)

@@ -83,6 +83,8 @@ def batch(
         _check_settings(stacks, NO_SETTINGS if without_settings else "")
     if dry_run:
         _show_plan(stacks, output_dir, redo)
+        if not Path(source).is_dir():  # those of a directory have been compared
+            _warn_of_unlike(stacks)
         if without_settings:
             log.note(NOT_CHECKED)
         return
@@ -237,6 +239,15 @@ def _warn_of_absent(stacks):
         shown = ", ".join(f"{name} ({Path(image).name})" for name, image in list(absent.items())[:MOST_ABSENT])
         more = f" and {len(absent) - MOST_ABSENT} more" if len(absent) > MOST_ABSENT else ""
         log.warning("stacks must have files that exist, or they fail; got %s%s", shown, more)
+
+
+def _warn_of_unlike(stacks):
+    """Warn of stacks whose exposures have different filters, binnings or kinds of image."""
+    from crstack.batch.unlike import headers_of_stacks, sentence_of_unlike, unlike_stacks
+
+    found = unlike_stacks(headers_of_stacks(stacks))
+    if found:
+        log.warning("%s", sentence_of_unlike(found, len(stacks), "Give each stack exposures of one setup"))
 
 
 class _Progress:

@@ -138,7 +138,7 @@ def test_a_table_and_a_directory_through_the_command(exposure_files, tmp_path, m
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_dry_run_of_a_directory_warns_of_different_filters(exposure_files, tmp_path, monkeypatch, capsys):
+def test_a_dry_run_warns_of_different_filters(exposure_files, settings, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("raw").mkdir()
     for number, path in enumerate(exposure_files["star"]):
@@ -149,6 +149,13 @@ def test_a_dry_run_of_a_directory_warns_of_different_filters(exposure_files, tmp
     error = capsys.readouterr().err
     assert "1 stack of 1 would have exposures of different setups" in error
     assert "Group by OBJECT,FILTER (--group-by of the command)" in error
+    # a file or a table has the groups of the user
+    images = [f"raw/{number}.fits" for number in range(3)]
+    Path("night.yaml").write_text(yaml.safe_dump({"defaults": settings, "stacks": {"one": images}}))
+    assert main(["batch", "night.yaml", "--dry-run"]) == 0
+    error = capsys.readouterr().err
+    assert "(one: FILTER is V in raw/0.fits, raw/1.fits, R in raw/2.fits)" in error
+    assert "Give each stack exposures of one setup" in error
 
 
 @pytest.mark.parametrize(
