@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from crstack.equalize.fit.by_bands import ExposuresByBands
+from crstack.equalize.fit.cold import cold_pixels
 from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.dark_parts import describes_more_than_noise, sky_with_dark_parts
 from crstack.equalize.fit.differences import NAMES, Differences
@@ -48,6 +49,8 @@ __all__ = ["measure_differences"]
 
 #: settings with terms along rows and columns
 ALONG = {"backgrounds", "response"}
+#: settings with kernels, which move light from pixel to pixel
+MOVING = {"offsets", "seeing"}
 #: rounds of the fit of terms along rows and columns and of the common image, if the terms are known
 LINE_ROUNDS = 3
 #: largest image (pixels) that is used completely, and least squared contrast (variances) of pixels that select a part
@@ -108,10 +111,14 @@ def measure_differences(
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
     columns come from the part with most structure. If a pattern of the sky differs in its amplitude, all this is
     fitted to the exposures without it as well, and the better of the two descriptions is used. Hot pixels are not
-    changed by a throughput, but the dark charge of all hot pixels of an exposure may differ by one factor. Lines along
-    rows or columns that only one exposure has, such as trails of satellites, are left out.
+    changed by a throughput, but the dark charge of all hot pixels of an exposure may differ by one factor. Cold
+    pixels, such as dead ones, do not move with the scene, and are described apart from it. Lines along rows or columns
+    that only one exposure has, such as trails of satellites, are left out.
     """
     names, original = set(names), levels
+    cold = cold_pixels(levels, variance_of) if names & MOVING else None
+    if cold is not None:
+        levels = cold.filled(levels)
     if names & ALONG:
         bad = with_own_lines(levels, variance_of, bad)
     hot = dark_of_hot_pixels(levels, variance_of) if "backgrounds" in names else None
@@ -120,7 +127,10 @@ def measure_differences(
     found = _with_pattern(levels, variance_of, bad, names, noises, steps, comparable)
     found = with_hot_pixels(found, levels, variance_of)
     if hot is not None:
-        found, levels = hot.added_to(found), original
+        found = hot.added_to(found)
+    if cold is not None:
+        found = cold.added_to(found)
+    levels = original
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 
