@@ -188,3 +188,24 @@ def test_a_hit_in_a_scene_that_others_do_not_show_is_no_star():
     # the light that a single exposure shows may be a hit or a star
     found = measure_differences(levels[:4], variance_of)
     assert np.sqrt(found.noises[3][31, -2]) > 500
+
+
+def test_stars_that_move_are_seen_beside_fringes_that_stay():
+    """One star dominates the correlation, and without it fringes that do not move; sharp structures are the stars."""
+    rng = np.random.default_rng(1)
+    shape = 200, 240
+    rows, columns = np.indices(shape)
+    places, peaks = np.column_stack([rng.uniform(25, 175, 12), rng.uniform(25, 215, 12)]), rng.uniform(300, 3000, 12)
+    peaks[0] = 60000
+    fringes = np.where(columns > 120, 300, 90) * np.sin(np.hypot(columns - 80, rows - 50) / 4)
+
+    def exposure(shift):
+        stars = sum(
+            peak * np.exp(-((rows - y - shift[1]) ** 2 + (columns - x - shift[0]) ** 2) / 2 / 1.3**2)
+            for (y, x), peak in zip(places, peaks, strict=True)
+        )
+        return np.float32(rng.poisson(3000 + fringes + stars) + rng.normal(0, 4, shape))
+
+    steps = np.array(whole_steps(np.stack([exposure(shift) for shift in ((0, 0), (1, 2), (0, 0))])))
+    assert (steps[1] - steps[0]).tolist() == [1, 2]
+    assert whole_steps(np.stack([exposure((0, 0)), exposure((0.3, -0.4))])) == ((0, 0), (0, 0))

@@ -22,6 +22,9 @@ AROUND = 16
 OF_REST = 0.15
 #: number of sub-pixel positions of the common image that are tried
 GRIDS = 20
+#: standard deviation (pixels) of the Gaussian that is subtracted where structures that stay may hide stars that move, and
+#: least step (pixels) that is then taken
+WIDE, LEAST_OF_SHARP = 2.0, 1.5
 #: largest side (pixels) of the central part of the image that is compared
 PIXELS = 1024
 #: least contrast (standard deviations) of the pixels in which a step is confirmed, and limit of their residuals
@@ -109,6 +112,8 @@ def whole_steps(levels):
             alike = np.sqrt(own[i] * own[middle])
             step = _step(correlation, alike)
             step = step if _holds(planes[i], planes[middle], step, alike) else (0, 0)
+            if not any(map(round, step)):
+                step = _step_of_sharp(spectra[i], spectra[middle], planes[0].shape) or step
             return step, _far_step(correlation, alike)
 
         return np.moveaxis(np.array(map_threads(step_of, range(n))), 1, 0)
@@ -122,6 +127,23 @@ def whole_steps(levels):
     if not steps.round().any():
         return ((0, 0),) * n
     return steps_of(steps)
+
+
+def _step_of_sharp(spectrum, of_middle, shape):
+    """(dx, dy) of the sharp structures of an exposure, or None where they move by less than two pixels.
+
+    Fringes, and other wide structures that belong to the detector, do not move with the stars.
+    """
+    down, across = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])
+    sharp = 1 - np.exp(-2 * (np.pi * WIDE) ** 2 * (down**2 + across**2))
+    spectra = spectrum * sharp, of_middle * sharp
+    correlation = np.fft.irfft2(spectra[0] * spectra[1].conj(), shape)
+    # twice the half of a spectrum: the columns of frequency 0 have small weights
+    alike = np.sqrt(np.prod([2 * np.sum(np.abs(one) ** 2) / np.prod(shape) for one in spectra]))
+    step = _step(correlation, alike)
+    if max(map(abs, step)) < LEAST_OF_SHARP:
+        return None
+    return step if _holds(*(np.fft.irfft2(one, shape) for one in spectra), step, alike) else None
 
 
 def steps_of(shifts):
