@@ -22,7 +22,7 @@ AROUND = 16
 OF_REST = 0.15
 #: number of sub-pixel positions of the common image that are tried
 GRIDS = 20
-#: standard deviation (pixels) of the Gaussian that is subtracted where structures that stay may hide stars that move, and
+#: standard deviation (pixels) of the Gaussian that is subtracted where structures that stay may hide moving stars, and
 #: least step (pixels) that is then taken
 WIDE, LEAST_OF_SHARP = 2.0, 1.5
 #: largest side (pixels) of the central part of the image that is compared
