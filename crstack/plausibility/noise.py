@@ -54,17 +54,21 @@ def warn_of_understated_noise(masks, exposures):
     """Warn if the joint decision has measured more noise at the usual level than is stated, and nothing warned before.
 
     Scatter proportional to the signal or to its gradient does not count, because it also occurs if the noise is right.
+    Levels that differ and are not measured scatter too, and have a warning of their own.
     """
-    excess = getattr(getattr(masks.decision, "result", None), "excess", None)
+    result = getattr(masks.decision, "result", None)
+    excess = getattr(result, "excess", None)
     if exposures.doubted or excess is None or not (excess.constant or excess.photons):
         return
     step = max(exposures.data[0].size // LEVELS, 1)
-    level = float(np.median([np.median(plane.ravel()[::step]) for plane in exposures.data]))
+    levels = [np.median(plane.ravel()[::step]) for plane in exposures.data]
+    level = float(np.median(levels))
     unit = float(np.median(exposures.noise.electrons_per_unit))
     own = [np.median(one.ravel()[::step]) for one in exposures.variances if one is not None]
     stated = float(np.median(own if own else exposures.noise.variance(np.float32(level))))
     found = stated + (excess.constant + excess.photons * max(level, 0) * unit) / unit**2
-    if found <= UNDERSTATED**2 * stated:
+    measured = getattr(result, "differences", None) is not None
+    if found <= UNDERSTATED**2 * stated or (not measured and np.ptp(levels) > np.sqrt(stated)):
         return
     name = exposures.unit
     warn_user(
