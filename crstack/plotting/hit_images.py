@@ -31,6 +31,7 @@ __all__ = ["HitImages"]
 MARGIN = 2
 PANEL = 2.7  # side of a panel, inches
 TOP = 0.9  # height of the title of the page and those of the panels, inches
+ABOVE = 0.128  # from the upper edge to the title of the page, inches
 OUTLINE = "#e69f00"
 WHO = "who flagged what"
 #: most ticks of a panel, and of the colour bar
@@ -143,7 +144,8 @@ class HitImages:
                 flagged = codes_of(self.masks, f"CRMASK{i + 1}")[rows, columns] > 0
                 own = _outline(flagged & hit, columns.start + 1, rows.start + 1)
             self._outlines[i].set_data(*broken_line(own))
-        self.figure.suptitle(title, fontsize="medium")
+        # in a tall figure, the usual place would be among the panels
+        self.figure.suptitle(title, fontsize="medium", y=1 - ABOVE / self.figure.get_figheight())
         if self._scales is not None:
             self._set_scales(self._scales, extent, limits)
 

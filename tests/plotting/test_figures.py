@@ -496,6 +496,20 @@ def test_figures_of_the_pages_are_reused(stack):
     assert [len(figure.findobj()) for figure in first] == n_artists
 
 
+@pytest.mark.parametrize("n", [3, 13, 25])
+def test_the_title_of_a_page_lies_above_its_panels(stack, n):
+    """The page of many exposures is tall."""
+    view = stack.plot.mask_view("MEANCRT")
+    exposures = [(f"exposure {i + 1}", view.image) for i in range(n)]
+    pages = plot_hits(replace(view, others=[view.others[0], *exposures]), stack.features("MEANCRT"))
+    images, _ = pages.show(1)
+    images.draw_without_rendering()
+    assert "\n" in images.get_suptitle()
+    title = images._suptitle.get_window_extent()
+    assert title.y1 <= images.bbox.y1
+    assert not any(title.overlaps(axes.title.get_window_extent()) for axes in images.axes)
+
+
 def test_hit_larger_than_its_window_at_the_edge(stack):
     pages = stack.plot.hits("MEANCRT", semiwindow=0)
     for row in pages.features:
