@@ -29,7 +29,8 @@ def stacks_of_directory(
     directory : path-like
         Directory of the FITS files. Subdirectories are not searched.
     group_by : sequence of str
-        Header keywords: exposures with equal values are one stack.
+        Header keywords: exposures with equal values are one stack. They are those of the image, in the extension
+        ``extnum`` of the settings or in the first one that holds an image, and of the primary header.
     settings : mapping, optional
         Settings common to all stacks: the content of a parameter file without ``images``.
     only : mapping of str, optional
