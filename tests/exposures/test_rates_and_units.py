@@ -212,3 +212,24 @@ def test_exposures_are_divided_twice():
             np.broadcast_to(once.noise_of(i).variance(np.full(SHAPE, 30.0)), SHAPE),
             rtol=1e-6,
         )
+
+
+@pytest.mark.parametrize("given", ["electron", "adu / s"])
+@pytest.mark.parametrize("make", [lambda image: CCDData(image, unit="adu"), lambda image: image * u.adu])
+def test_a_unit_that_is_not_that_of_the_exposures_is_refused(make, given):
+    """It was ignored for a CCDData, and took the place of that of a Quantity."""
+    rng = np.random.default_rng(3)
+    images = [make(rng.normal(100, 10, SHAPE)) for _ in range(2)]
+    options = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
+    match = f"unit must be left out for exposures that have one, or be the same; got {given}, and exposure 1 is in adu"
+    with pytest.raises(InputError, match=match):
+        load_exposures(images, unit=given, **options)
+    assert load_exposures(images, unit="adu", **options).unit == u.adu
+
+
+def test_exposures_without_a_unit_get_the_given_one():
+    rng = np.random.default_rng(3)
+    images = [rng.normal(100, 10, SHAPE) for _ in range(3)]
+    mixed = [images[0], images[1] * u.dimensionless_unscaled, CCDData(images[2], unit="")]
+    options = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
+    assert load_exposures(mixed, unit=u.adu, **options).unit == u.adu

@@ -172,7 +172,8 @@ class Instrument:
             found = f"{gain:g}" if gain.isscalar else f"an image of {low.value:g} to {high:g}"
             raise InputError(
                 f"gain must be left out for exposures in {given.unit}, as {given.name} is, or be 1; got {found}: if "
-                "the values are in adu, give unit=u.adu, or write BUNIT = 'adu' into the headers"
+                "the values are in adu, give unit=u.adu for files, or write BUNIT = 'adu' into the headers; for a "
+                "CCDData, change its unit"
             )
 
     def seconds(self, given, number, n):

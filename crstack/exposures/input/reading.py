@@ -208,7 +208,7 @@ def as_given(item, number, reading):
         return _from_nddata(item, name, reading)
     values, mask = without_mask(item)
     if isinstance(values, u.Quantity):
-        unit = reading.unit or check_unit(f"unit of {name}", values.unit)
+        unit = _unit_of(values.unit, reading, name)
         values = values.value
     elif isinstance(values, np.ndarray):
         if reading.unit is None:
@@ -260,11 +260,25 @@ def _plane(array, name):
     return array.reshape(array.shape[-2:])
 
 
+def _unit_of(own, reading, name):
+    """Unit of an exposure that may have one of its ``own``; `InputError` if another one is given."""
+    given = None if reading.unit is None else check_unit("unit", reading.unit)
+    if own is None or (given is not None and own == u.dimensionless_unscaled):
+        if given is None:
+            raise InputError("exposure must have a unit, or unit must be given; got neither")
+        return given
+    found = check_unit(f"unit of {name}", own)
+    if given not in (None, found):
+        raise InputError(
+            f"unit must be left out for exposures that have one, or be the same; got {given}, and {name} is in "
+            f"{found}: if that is wrong, change it in the exposures, as ccd.unit = 'adu'"
+        )
+    return found
+
+
 def _from_nddata(ndd, name, reading):
     """The exposure in a CCDData or NDData."""
-    if ndd.unit is None and reading.unit is None:
-        raise InputError("exposure must have a unit, or unit must be given; got neither")
-    unit = check_unit(f"unit of {name}", ndd.unit if ndd.unit is not None else reading.unit)
+    unit = _unit_of(ndd.unit, reading, name)
     values, own_mask = without_mask(ndd.data)
     data = _plane(values, name)
     mask = None if ndd.mask is None else _mask_of_nddata(ndd.mask, data.shape, name)
