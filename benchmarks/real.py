@@ -33,11 +33,10 @@ SETS = {
 }
 #: a bright pixel is this many standard deviations above the level around it; and the window of that level
 BRIGHT, AROUND = 10, 25
-#: share of the values that injected hits cover, and the same around bright structures if these are few (at most this
-#: share of the image)
-RATE, RATE_AROUND, FEW = 0.008, 0.04, 0.01
-#: how often hits are injected, at most so often until there are enough hits on bright structures
-INJECTIONS, MOST_INJECTIONS, ENOUGH = 2, 8, 100
+#: share of the values that injected hits cover
+RATE = 0.008
+#: how often hits are injected, at most so often until there are enough hits on bright structures; first seed
+INJECTIONS, MOST_INJECTIONS, ENOUGH, SEED = 2, 32, 100, 9000
 #: columns of the hits over five standard deviations: their number on bright structures, and what is found
 FOUND = ("hits on bright", "> 5 bright %", "> 5 else %", "> 5 all noise %")
 
@@ -116,11 +115,8 @@ def found_hits(cube, expected, noise, readnoise, bright):
     for seed in range(MOST_INJECTIONS):
         if seed >= INJECTIONS and found[0, 1] >= ENOUGH:
             break
-        rng = np.random.default_rng([seed, 7])
+        rng = np.random.default_rng([SEED + seed, 7])
         hits = np.stack([make_hits(cube.shape[1:], RATE, rng) for _ in cube])
-        if bright.mean() < FEW:
-            around = ndimage.binary_dilation(bright, np.ones((11, 11)))
-            hits = np.where(around, np.stack([make_hits(cube.shape[1:], RATE_AROUND, rng) for _ in cube]), hits)
         masks = decide((cube + hits).astype(np.float32), readnoise)[0].crmasks
         for k, (some, of) in enumerate(((bright, sigma), (~bright, sigma), (bright, noise))):
             strong = (hits > 5 * of)[:, some]
