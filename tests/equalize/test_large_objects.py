@@ -85,10 +85,28 @@ def test_faint_light_moves_with_the_scene():
     assert np.mean(variance[inside][flat]) < 0.1 * 12
 
 
+@pytest.mark.parametrize("seed", [3, 4])
+def test_the_variance_of_a_change_of_faint_stars_is_that_of_its_error(seed):
+    """Stars of 2 to 8 sigma at their peak: what the limit of noise removes is an error, too."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    scene = np.zeros(SHAPE)
+    for row, column in rng.uniform(10, 190, (60, 2)):
+        scene += rng.uniform(20, 60) * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 2 / 1.2**2)
+    noise = np.full(SHAPE, 60.0, np.float32)
+    observed = np.float32(scene + np.sqrt(noise) * rng.standard_normal(SHAPE))
+    truth = np.roll(scene, (-3, 2), (0, 1)) - scene
+    change, variance = change_by_step(observed, noise, np.float32(0), np.float32(0), 1.0, (2, -3))
+    inside = np.s_[20:-20, 20:-20]
+    changed = np.abs(truth[inside]) > 5
+    ratio = np.mean((change - truth)[inside][changed] ** 2) / np.mean(variance[inside][changed])
+    assert 0.7 < ratio < 1.4
+
+
 def test_equal_scenes_have_no_change_of_faint_light():
     rng = np.random.default_rng(4)
     noise = np.full(SHAPE, 12.0, np.float32)
     observed = np.float32(100 + np.sqrt(noise) * rng.standard_normal(SHAPE))
     change, variance = change_by_step(observed, noise, np.float32(0), np.float32(0), 1.0, (2, -3))
-    assert change.std() < 0.15 * np.sqrt(12)
-    assert variance.mean() < 0.02 * 12
+    assert change.std() < 0.2 * np.sqrt(12)
+    assert variance.mean() < 0.06 * 12

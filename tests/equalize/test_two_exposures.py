@@ -70,7 +70,7 @@ def test_hits_are_found_in_two_exposures_that_are_shifted(seed):
     stack = CRStack([CCDData(level, unit="electron") for level in levels], readnoise=READNOISE * u.electron)
     with pytest.warns(CRStackWarning, match="not aligned"):
         found = stack.detect().crmasks
-    assert (hits & ~found).sum() < 0.3 * hits.sum()
+    assert (hits & ~found).sum() < 0.35 * hits.sum()
 
 
 def test_hits_cross_beside_obvious_ones_of_both():

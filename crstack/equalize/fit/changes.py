@@ -22,7 +22,7 @@ __all__ = [
 
 #: a change is compared with its noise in pixels and in means of larger boxes (sides, pixels), by its mean square in
 #: windows (pixels); largest mean square that counts as noise
-BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (5, 7, 15), 1.5
+BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (7, 5, 9), 1.2
 #: least value of a kernel that counts for the noise, as a share of the largest
 LEAST_STEP = 0.02
 
@@ -218,7 +218,8 @@ def _without_noise(change, own):
         of_wide = ndimage.uniform_filter(own, box) / np.float32(box**2)
         share = _more_than(of_wide, wide, window)
         found += share * wide
-        variance += (left * share) ** 2 * of_wide
+        # of a shrunken mean: its noise, and what the shrinkage removes (Wiener filter)
+        variance += left**2 * share * of_wide
         rest, left = (1 - share) * rest, (1 - share) * left
     return found, variance
 
