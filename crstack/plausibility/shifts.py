@@ -5,6 +5,7 @@ import numpy as np
 from crstack.equalize.terms.guiding import trailed, widened
 from crstack.equalize.terms.steps import whole_steps
 from crstack.methods import measured_of
+from crstack.plausibility.fixed_pixels import sentence_of_fixed_pixels
 from crstack.utils.normal import FWHM_PER_SIGMA
 
 __all__ = ["central", "sentences_of_shifts"]
@@ -63,6 +64,8 @@ def sentences_of_shifts(masks, exposures, known):
             f"the exposures are not aligned: {found}, from {zero}. {hits} combined images are blurred: align the "
             "exposures first"
         )
+        fixed = sentence_of_fixed_pixels(exposures)
+        sentences += [] if fixed is None else [fixed]
     return sentences + (_sentences_of_trailed_stars(measured, exposures.names, wide) if measured else [])
 
 
