@@ -309,7 +309,7 @@ def _object_and_sky(model):
             most = WORSE
     common = model.common(CONTRAST[-1])
     variance = model.variance_of(common)
-    others = [_objects_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across)]
+    others = [_object_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across)]
     other = min(others, key=criterion, default=None)
     if other is None or criterion(other) > most * criterion(model):
         return model
@@ -320,7 +320,7 @@ def _object_and_sky(model):
     return other if _describes_more(other, model, least) else model
 
 
-def _objects_along(model, axis):
+def _object_along(model, axis):
     """A new model of an object along an axis and lines of the sky across it, before its kernels."""
     found = _anew(model, None, object_alone=True)
     fit_object_and_sky(found, axis)
