@@ -8,6 +8,7 @@ from crstack.masks.codes import exposure_name
 from crstack.plausibility.counts import of_coincidences, of_mean
 from crstack.plausibility.flagged_structures import warn_of_flagged_structures
 from crstack.plausibility.noise import of_noise, unflagged, warn_of_understated_noise
+from crstack.plausibility.pixel_response import of_pixel_response
 from crstack.plausibility.regions import warn_of_region
 from crstack.plausibility.shifts import sentences_of_shifts
 from crstack.plausibility.single_values import warn_of_single_values
@@ -76,6 +77,7 @@ def implausibilities(
         sentences += sentences_of_shifts(masks, exposures, offsets)
         sentences += of_structures(masks, exposures, differences)
         sentences += of_unlike_light(masks, exposures)
+        sentences += of_pixel_response(masks, exposures)
     if noise:
         sentences += of_noise(exposures, sample or unflagged(masks, exposures))
     return sentences
