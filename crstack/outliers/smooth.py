@@ -14,6 +14,7 @@ from crstack.utils.medians import median_of_values
 from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
 from crstack.utils.threads import map_images
+from crstack.utils.words import plain
 
 __all__ = ["SmoothGroup", "find_smooth", "sentence_of_smooth"]
 
@@ -313,7 +314,7 @@ def sentence_of_smooth(
     where = f"{len(exposures)} exposures" if len(exposures) > 1 else names[exposures[0] - 1]
     named = named_first([one.exposure for one in groups], [one.flux for one in groups])
     places = ", ".join(
-        f"{names[one.exposure - 1]} at ({one.x:.1f}, {one.y:.1f}) with {one.flux:.3g} {unit}"
+        f"{names[one.exposure - 1]} at ({one.x:.1f}, {one.y:.1f}) with {plain(one.flux)} {unit}"
         + (f", {one.ratio:.2f} times the light of the others" if np.isfinite(one.ratio) else "")
         for one in (groups[k] for k in named)
     )

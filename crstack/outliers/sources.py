@@ -13,6 +13,7 @@ from crstack.utils.medians import median_of_values
 from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
 from crstack.utils.threads import map_images, row_bands
+from crstack.utils.words import plain
 
 __all__ = ["find_sources", "named_first", "sentence_of_sources"]
 
@@ -199,7 +200,8 @@ def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
     where = f"{len(exposures)} exposures" if len(exposures) > 1 else exposures[0]
     named = named_first(table["exposure"], table["flux"].value)
     places = ", ".join(
-        f"{names[row['exposure'] - 1]} at ({row['x'].value:.1f}, {row['y'].value:.1f}) with {row['flux']:.3g}"
+        f"{names[row['exposure'] - 1]} at ({row['x'].value:.1f}, {row['y'].value:.1f}) with {plain(row['flux'].value)} "
+        f"{row['flux'].unit}"
         for row in table[named]
     )
     left = len(table) - len(named)

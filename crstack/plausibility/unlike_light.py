@@ -36,8 +36,8 @@ def of_unlike_light(masks, exposures):
         in_mean += f" with equal weights, and {hidden.by_light:.1f} of one with weights by exposure times"
     return [
         f"{name} has {light[hidden.long] / light[hidden.short[-1]]:.3g} times the light of {others}, whose noise hides "
-        f"hits of {name} of up to {hidden.sigmas:.0f} standard deviations ({hidden.charge:.3g} {exposures.unit}), and "
-        f"a few larger ones: they remain in the combined images, {in_mean}. Add an exposure as long as {name}"
+        f"hits of {name} of up to {hidden.sigmas:.0f} standard deviations ({plain(hidden.charge)} {exposures.unit}), "
+        f"and a few larger ones: they remain in the combined images, {in_mean}. Add an exposure as long as {name}"
         + (
             ""
             if exposures.scales

@@ -87,7 +87,7 @@ def test_the_sentence_of_many_sources_has_the_advice_first_and_few_places():
     names = [f"night/exposure_{i}.fits" for i in (1, 2, 3)]
     table = no_sources()
     for k in range(15):
-        table.add_row((1 if k else 3, 10.0 + k, 20.0, 100.0 + 10 * k, 12, 3.0, 3.0))
+        table.add_row((1 if k else 3, 10.0 + k, 20.0, 1e4 + 1000 * k, 12, 3.0, 3.0))
     table["flux"] = table["flux"] << u.electron
     for name in ("x", "y"):
         table[name].unit = "pix"
@@ -96,6 +96,7 @@ def test_the_sentence_of_many_sources_has_the_advice_first_and_few_places():
         "15 flagged features have the shape of a source that only some exposures show, in 2 exposures"
     )
     assert re.findall(r"\((\d+)\.0, 20\.0\)", text) == ["24", "10", "23"]
+    assert "exposure_1.fits at (24.0, 20.0) with 24000 electron" in text
     assert text.index("trailed?") < text.index("(24.0")
     assert text.endswith("and 12 more (in Python: masks.sources)")
     assert len(text) < 500
