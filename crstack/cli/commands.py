@@ -73,9 +73,10 @@ def _parameters_of(arguments):
 def do_init(arguments, console):
     """``crstack init``."""
     from crstack.cli.init import parameter_file, write_parameter_file
+    from crstack.pipeline.console import print_whole
 
     if arguments.output is None:
-        print(parameter_file(arguments.images), end="")
+        print_whole(parameter_file(arguments.images).removesuffix("\n"))
     else:
         write_parameter_file(arguments.output, arguments.images, overwrite=arguments.overwrite)
 
@@ -83,8 +84,9 @@ def do_init(arguments, console):
 def do_completion(arguments, console):
     """``crstack completion``."""
     from crstack.cli.completion import completion
+    from crstack.pipeline.console import print_whole
 
-    print(completion(arguments.parser, arguments.shell))
+    print_whole(completion(arguments.parser, arguments.shell))
 
 
 def do_batch(arguments, console):

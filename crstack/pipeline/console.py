@@ -14,7 +14,7 @@ from crstack.exceptions import CRStackError, ImplausibleResultWarning, InputErro
 from crstack.utils.disk import why_not_writable
 from crstack.utils.log import LOGGER, NOTE, log
 
-__all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to"]
+__all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to", "print_whole"]
 
 WIDTH = 79
 #: state of the output directory after an interrupted run, as words
@@ -94,6 +94,14 @@ class _LogFile(logging.FileHandler):
 
 def _reason(error):
     return getattr(error, "strerror", None) or error
+
+
+def print_whole(text):
+    """Print to standard output; if what reads it has ended, such as ``head`` behind a pipe, the rest is left out."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _discard(sys.stdout)
 
 
 def _discard(stream):

@@ -18,7 +18,7 @@ from crstack.exposures.input.trimming import trimmed_shape
 from crstack.files.fits_writing import write_fits
 from crstack.mosaic.chips import ALL, Chip, chips_of
 from crstack.mosaic.files import copied, joined_chips, primary_of
-from crstack.pipeline.console import Console
+from crstack.pipeline.console import Console, print_whole
 from crstack.pipeline.figures import log_file
 from crstack.pipeline.inputs import find_images
 from crstack.pipeline.outputs import Outputs
@@ -94,7 +94,7 @@ def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, each=N
     else:
         _run_chips(configuration, Path(output_dir), found, each, console, options)
     if as_json and found:
-        print(json.dumps(found, indent=1))
+        print_whole(json.dumps(found, indent=1))
 
 
 def _run_chips(configuration, output_dir, found, each, console, options):

@@ -294,6 +294,20 @@ def test_standard_output_that_is_closed(here):
     assert {one.name for one in Path("out").iterdir()} == PRODUCTS
 
 
+@pytest.mark.parametrize("arguments", [["init", *NAMES], ["plugins"], ["run", "p.yaml", "--dry-run", "--json"]])
+def test_what_reads_the_output_has_ended(here, arguments):
+    """As head behind a pipe: no traceback, and no words of Python at its end."""
+    parameters()
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*COMMAND, *arguments]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=environment())
+    os.close(writing)
+    lines = [line for line in done.stderr.splitlines() if "standard output cannot be written" not in line]
+    assert lines == []
+    assert done.returncode == 0
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_standard_output_and_log_that_are_full(here):
     arguments = [*COMMAND, "run", parameters(), "--output-dir", "out", "--no-plots"]
