@@ -13,7 +13,7 @@ __all__ = ["do_batch", "do_completion", "do_demo", "do_init", "do_plugins", "do_
 #: options of ``crstack run`` that replace a parameter file
 WITHOUT_FILE = (
     *("gain", "readnoise", "bias", "saturation", "trim", "max_fraction"),
-    *("dq_ext", "err_ext", "bits", "method", "ext"),
+    *("dq_ext", "err_ext", "bits", "method", "differences", "ext"),
 )
 
 

@@ -219,6 +219,12 @@ def _add_settings(plain):
         help="joint, mmcosmic, mm_pycosmic or another crmethod of a parameter file (default: joint)",
     )
     plain.add_argument(
+        "--differences",
+        choices=("auto", "given"),
+        help="auto: measure how the exposures differ in sky, throughput, shift and seeing; given: assume that they are "
+        "equal (default: auto for joint, given for other methods, as numina-crmasks does)",
+    )
+    plain.add_argument(
         "--ext",
         nargs="+",
         metavar="EXT",

@@ -72,6 +72,7 @@ def configuration_of_options(
     err_ext=None,
     bits=None,
     method=None,
+    differences=None,
     ext=None,
 ):
     """The configuration of the options.
@@ -96,6 +97,8 @@ def configuration_of_options(
         As in the parameter file.
     method : str or None
         As ``crmethod`` of the parameter file.
+    differences : str or None
+        As in the parameter file.
     ext : list of str or None
         Number or name of the extension; by default that of the only image of the first file, or 0. Several, or "all",
         for the chips of a mosaic.
@@ -131,6 +134,7 @@ def configuration_of_options(
     optional = {"saturation": saturation, "trim": trim, "dq_ext": dq_ext, "err_ext": err_ext, "bits": bits}
     top |= {name: None if value is None else _number_or_text(value) for name, value in optional.items()}
     requirements = {"crmethod": METHOD if method is None else method, "max_fraction": max_fraction}
+    requirements["differences"] = differences
     return Configuration.of(Path(NOWHERE), checked_values(top, requirements))
 
 

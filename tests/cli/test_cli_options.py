@@ -428,6 +428,21 @@ def test_saturation_and_the_largest_fraction(here, capsys):
     refused(capsys, ["run", "p.yaml", "--max-fraction", "0.1"], "--max-fraction must be given with FITS files")
 
 
+@pytest.mark.parametrize("given", [None, "auto", "given"])
+def test_what_differs_is_measured_by_an_option_as_by_a_key(here, given):
+    options = {"gain": str(GAIN), "readnoise": f"{READNOISE} electron", "method": "mm_pycosmic"}
+    by_options = configuration_of_options(NAMES, **options, differences=given)
+    assert by_options["differences"] == given
+    path = write_parameters("p.yaml", crmethod="mm_pycosmic", differences=given)
+    assert by_options.parts.equalization == read_configuration(path).parts.equalization
+
+
+def test_differences_that_cannot_be(here, capsys):
+    assert main(["run", *NAMES, *NUMBERS, "--differences", "atuo"]) == 2
+    assert "invalid choice: 'atuo'" in capsys.readouterr().err
+    refused(capsys, ["run", write_parameters("p.yaml"), "--differences", "auto"], "must be given with FITS files")
+
+
 @pytest.mark.filterwarnings("always:exposures seem to be saturated")
 def test_masks_of_a_file_are_checked_too(here, capsys):
     """The largest fraction holds for masks that are given, and not only for those that are found."""
