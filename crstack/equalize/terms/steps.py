@@ -132,7 +132,8 @@ def whole_steps(levels):
 def _step_of_sharp(spectrum, of_middle, shape):
     """(dx, dy) of the sharp structures of an exposure, or None where they move by less than two pixels.
 
-    Fringes, and other wide structures that belong to the detector, do not move with the stars.
+    Fringes, and other wide structures that belong to the detector, do not move with the stars. Traces that move alone
+    are a nod of the target.
     """
     down, across = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])
     sharp = 1 - np.exp(-2 * (np.pi * WIDE) ** 2 * (down**2 + across**2))
@@ -141,7 +142,7 @@ def _step_of_sharp(spectrum, of_middle, shape):
     # twice the half of a spectrum: the columns of frequency 0 have small weights
     alike = np.sqrt(np.prod([2 * np.sum(np.abs(one) ** 2) / np.prod(shape) for one in spectra]))
     step = _step(correlation, alike)
-    if max(map(abs, step)) < LEAST_OF_SHARP:
+    if max(map(abs, step)) < LEAST_OF_SHARP or not _is_peak(correlation, *map(round, step)):
         return None
     return step if _holds(*(np.fft.irfft2(one, shape) for one in spectra), step, alike) else None
 
@@ -306,12 +307,16 @@ def _far_step(correlation, alike):
     some = correlation[np.ix_(down, across)]
     row, column = np.unravel_index(np.argmax(some), some.shape)
     step = int(across[column]), int(down[row])
-    dx, dy = step
+    far = max(map(abs, step)) > LARGEST and _is_peak(correlation, *step)
+    return step if far and some.max() > LEAST_ALIKE * alike else (0, 0)
+
+
+def _is_peak(correlation, dx, dy):
+    """Whether a correlation falls along both axes from its maximum at (dx, dy), as that of a field of stars does."""
     ny, nx = correlation.shape
     beside = [correlation[dy, (dx + one) % nx] for one in (-BESIDE, BESIDE)]
     beside += [correlation[(dy + one) % ny, dx] for one in (-BESIDE, BESIDE)]
-    far = max(map(abs, step)) > LARGEST and max(beside) < OF_TOP * some.max()
-    return step if far and some.max() > LEAST_ALIKE * alike else (0, 0)
+    return max(beside) < OF_TOP * correlation[dy, dx]
 
 
 def _peak(values, k):
