@@ -22,7 +22,7 @@ __all__ = [
 
 #: a change is compared with its noise in pixels and in means of larger boxes (sides, pixels), by its mean square in
 #: windows (pixels); largest mean square that counts as noise
-BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (7, 5, 9), 1.4
+BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (7, 5, 9), 1.5
 #: least value of a kernel that counts for the noise, as a share of the largest
 LEAST_STEP = 0.02
 
