@@ -7,6 +7,7 @@ from crstack.equalize import measure_differences
 from crstack.equalize.terms.steps import (
     LARGEST,
     _peak,
+    _step_of_sharp,
     confirmed_steps,
     incomplete_edges,
     moved,
@@ -209,3 +210,18 @@ def test_stars_that_move_are_seen_beside_fringes_that_stay():
     steps = np.array(whole_steps(np.stack([exposure(shift) for shift in ((0, 0), (1, 2), (0, 0))])))
     assert (steps[1] - steps[0]).tolist() == [1, 2]
     assert whole_steps(np.stack([exposure((0, 0)), exposure((0.3, -0.4))])) == ((0, 0), (0, 0))
+
+
+def test_sharp_structures_give_no_step_along_a_trace_that_moves_alone():
+    """A correlation that does not fall along the trace is that of a nod."""
+    rng = np.random.default_rng(2)
+    rows = np.indices((200, 240))[0]
+
+    def spectrum(places, sides):
+        light = sum(3000 * np.exp(-((rows - place) ** 2) / 2 / 1.5**2) for place in places) * sides
+        return np.fft.rfft2(light + 10 * rng.standard_normal(rows.shape))
+
+    trace, stars = np.ones(240), (np.arange(240) % 80 == 40).astype(float)
+    assert _step_of_sharp(spectrum([112], trace), spectrum([100], trace), rows.shape) is None
+    found = _step_of_sharp(spectrum([63, 112], stars), spectrum([60, 109], stars), rows.shape)
+    assert tuple(map(round, found)) == (0, 3)
