@@ -1,7 +1,7 @@
 """Measurement of the differences between exposures: added level, throughput, shift and seeing."""
 
-import copy
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,27 +11,11 @@ from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.dark_parts import describes_more_than_noise, sky_with_dark_parts
 from crstack.equalize.fit.differences import NAMES, Differences
 from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.kernel_steps import steps_of_kernels
-from crstack.equalize.fit.line_rounds import (
-    LEAST_LINES,
-    MOST_LINES,
-    OF_VALUE,
-    added_first,
-    at_other_places,
-    criterion,
-    criterion_by_own_noise,
-    find_added_lines_first,
-    find_line_terms,
-    find_response_of_object_first,
-    fit_line_terms,
-    fit_object_and_sky,
-    misfit,
-    misfit_by_own_noise,
-    polish,
-    refine_after_lines,
-)
-from crstack.equalize.fit.object_part import has_lines, spread_response
+from crstack.equalize.fit.line_orders import with_lines
+from crstack.equalize.fit.line_rounds import fit_line_terms, polish
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
@@ -60,11 +44,6 @@ SLOPING = ("slope", "surface")
 #: least decrease of chi squared by which one of two fits of the throughputs is better, and largest difference of
 #: throughputs that agree
 LEAST_GAIN, APART = 60.0, 0.05
-#: a model without kernels is not fitted further if its criterion exceeds that of another model by these factors: where
-#: levels change along both axes or the object dims, and elsewhere
-MUCH_WORSE, WORSE = 1.2, 1.02
-#: quantiles of the response, of which one deviates by at least this fraction where an object dims and the sky does not
-EXTREMES, DIMMED = (0.005, 0.995), 0.15
 #: fewest pixels with structure that decide between the two fits
 FEWEST = 40
 
@@ -124,7 +103,8 @@ def measure_differences(
     hot = dark_of_hot_pixels(levels, variance_of) if "backgrounds" in names else None
     if hot is not None:
         levels, names = hot.removed(levels), names | {"hot pixels"}
-    found = _with_pattern(levels, variance_of, bad, names, noises, steps, comparable)
+    settings = FitSettings(noises=noises, steps=steps)
+    found = _with_pattern((levels, variance_of, bad, names), settings, comparable)
     found = with_hot_pixels(found, levels, variance_of)
     if hot is not None:
         found = hot.added_to(found)
@@ -134,9 +114,13 @@ def measure_differences(
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 
-def _with_pattern(levels, variance_of, bad, names, noises, steps, comparable):
-    """The differences with those of a pattern of the sky, where this describes the exposures better."""
-    found = _measured(levels, variance_of, bad, names, noises, steps, comparable)
+def _with_pattern(known, settings, comparable):
+    """The differences with those of a pattern of the sky, where this describes the exposures better.
+
+    The exposures are ``known`` as the first arguments of `ExpectedExposures`, here and in the next functions.
+    """
+    levels, variance_of, bad, names = known
+    found = _measured(known, settings, comparable)
     if "backgrounds" not in names:
         return found
     sky = sky_with_dark_parts(levels, variance_of, bad)
@@ -145,40 +129,55 @@ def _with_pattern(levels, variance_of, bad, names, noises, steps, comparable):
         return found
     excluded = bad if sky is None else sky.excluded(bad, len(levels))
     # the common image is needed, whatever else differs
-    known = pattern.removed(levels), pattern.variance_of(variance_of), excluded, names | {"hot pixels"}
-    other = pattern.added_to(_measured(*known, noises, steps, comparable))
+    without = pattern.removed(levels), pattern.variance_of(variance_of), excluded, names | {"hot pixels"}
+    other = pattern.added_to(_measured(without, settings, comparable))
     if sky is None:
         return other if describes_more(other, found, levels, variance_of, bad) else found
     return other if describes_more_than_noise(other, found, sky, levels, variance_of, bad) else found
 
 
-def _measured(levels, variance_of, bad, names, noises, steps, comparable):
+def _measured(known, settings, comparable):
     """The differences, without those of a pattern and a correction for hot pixels."""
+    levels, variance_of, bad, names = known
     box = _part_to_fit(levels, variance_of)
-    known = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
+    part = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
     # a part of the image is too small to measure the change of the shift over the whole image
-    settings = {"noises": noises, "drifting": known[0].shape == levels.shape, "steps": steps}
-    part = _refined(ExpectedExposures(*known, **settings))
-    if steps is None:
-        part = _with_steps_of_kernels(part, known, settings)
-    start = first_factors(_moved_back(part)) if "flux_factors" in names else None
+    settings = replace(settings, drifting=part[0].shape == levels.shape)
+    fit = with_lines(_best_start(part, settings, comparable))
+    if fit.levels.shape == levels.shape:
+        return fit.result()
+    if not fit.lines:
+        return _differences_of_whole(levels, variance_of, bad, fit)
+    return _differences_of_whole_with_lines(known, fit)
+
+
+def _best_start(known, settings, comparable):
+    """The best of the fits from several starts, before terms along rows and columns."""
+    names = known[-1]
+    fit = _refined(ExpectedExposures(*known, settings))
+    if settings.steps is None:
+        fit = _with_steps_of_kernels(fit, known)
+    settings = fit.settings
+    start = first_factors(_moved_back(fit)) if "flux_factors" in names else None
     if start is not None:
-        part = min(part, _refined(ExpectedExposures(*known, start=start, **settings)), key=ExpectedExposures.misfit)
-    if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in part.kinds):
-        other = _refined(ExpectedExposures(*known, start=part.start, above_local=True, **settings))
-        part = _better(part, other, comparable)
-    part = _with_lines(part)
-    if part.levels.shape == levels.shape:
-        return part.result()
-    if not part.lines:
-        return _differences_of_whole(levels, variance_of, bad, part)
+        other = _refined(ExpectedExposures(*known, replace(settings, start=start)))
+        fit = min(fit, other, key=ExpectedExposures.misfit)
+    if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in fit.kinds):
+        other = _refined(ExpectedExposures(*known, replace(fit.settings, above_local=True)))
+        fit = _better(fit, other, comparable)
+    return fit
+
+
+def _differences_of_whole_with_lines(known, part):
+    """The differences in the whole image, from the fit to a part of it, with terms along rows and columns."""
     if in_files():
         warn_user(
             "the exposures differ by terms along rows or columns, which need whole images: the memory may exceed "
             "mem_limit"
         )
+    levels, variance_of, bad, names = known
     # a cube that is read by rows, too
-    whole = ExpectedExposures(levels, variance_of, None if bad is None else bad[:, :], names, part)
+    whole = ExpectedExposures(levels, variance_of, None if bad is None else bad[:, :], names, of_part=part)
     if part.lines_first:
         fit_line_terms(whole, part.lines)
     for contrast in CONTRAST[-2:]:
@@ -199,18 +198,15 @@ def _moved_back(model):
     return np.stack([moved(level, (-dx, -dy)) for level, (dx, dy) in zip(model.levels, model.steps, strict=True)])
 
 
-def _with_steps_of_kernels(part, known, settings):
-    """A fit, or one with the steps that its kernels show, if this is better. Its steps are then in the settings."""
+def _with_steps_of_kernels(part, known):
+    """A fit, or one with the steps that its kernels show, if this is better."""
     steps = steps_of_kernels(part)
     if steps is None:
         return part
-    stepped = _refined(ExpectedExposures(*known, **settings | {"steps": steps}))
+    stepped = _refined(ExpectedExposures(*known, replace(part.settings, steps=steps)))
     # elsewhere, the noise of the common image is moved too, so that it is not that of the exposure
     structure = structure_of(part) & structure_of(stepped)
-    if stepped.misfit(structure) >= part.misfit(structure):
-        return part
-    settings["steps"] = steps
-    return stepped
+    return stepped if stepped.misfit(structure) < part.misfit(structure) else part
 
 
 def _better(part, other, comparable):
@@ -255,128 +251,6 @@ def _differences_of_whole(levels, variance_of, bad, part):
         if part.terms is None and not any(whole.kinds):
             break
     return whole.result()
-
-
-def _with_lines(model):
-    """The model with the terms along rows and columns that it needs; the best of several orders of the fits."""
-    find_line_terms(model)
-    # throughputs that are far from 1 are no losses of an object
-    if model.lines and "response" in model.names and model.start is None:
-        alone = _object_alone(model)
-        if _describes_more(alone, model) and not at_other_places(alone):
-            return _best_of_orders(model, alone)
-    return _best_of_orders(model)
-
-
-def _best_of_orders(model, alone=None):
-    """The best of a model, of others with its terms in other orders, and of one of the object ``alone``."""
-    axes = {line.axis for line in model.lines if line.name == "backgrounds"}
-    if not axes and model.start is None and len(model.lines) < MOST_LINES:
-        return _object_and_sky(alone or model)
-    models = [model]
-    if axes and added_first(model.lines) != model.lines:
-        models.append(copy.copy(model))
-        fit_line_terms(models[-1], added_first(model.lines))
-    # a kernel does not describe a line of the sky that brightens while the object does not
-    if axes:
-        models.append(_lines_first(model, axes, model.start))
-        refine_after_lines(models[-1])
-    best = min(models, key=criterion_by_own_noise if model.start is None else misfit)
-    best = alone if alone is not None and _describes_more(alone, best) else best
-    others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
-    other = min(others, key=ExpectedExposures.misfit, default=best)
-    if _describes_more(other, best):
-        refine_after_lines(other)
-        best = other if _describes_more(other, best) else best
-    if axes and not (best.lines_first or best.object_alone):
-        # kernels that were fitted before these levels describe lines of the sky as well
-        refine_after_lines(best)
-    polish(best)
-    return _object_and_sky(best)
-
-
-def _object_and_sky(model):
-    """The model, or a better one in which an object along one axis and lines of the sky across it both change."""
-    if not model.lines or model.start is not None:
-        return model
-    if not {"response", "backgrounds"} <= model.names:
-        return model
-    least, most = 0.0, MUCH_WORSE
-    if {line.axis for line in model.lines} != {"x", "y"} or all(line.name != "backgrounds" for line in model.lines):
-        # the object alone may change, as behind a cloud, or throughputs along both axes be those of object and sky
-        least = LEAST_LINES + OF_VALUE * model.levels.size
-        if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:
-            most = WORSE
-    common = model.common(CONTRAST[-1])
-    variance = model.variance_of(common)
-    others = [_object_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across)]
-    other = min(others, key=criterion, default=None)
-    if other is None or criterion(other) > most * criterion(model):
-        return model
-    # a shift across the rows, which no kernel describes yet, is no response of the rows
-    spread_response(other, "y" if other.sky_along == "x" else "x", other.common(CONTRAST[-1]))
-    other = _refined_after_lines(other)
-    polish(other)
-    return other if _describes_more(other, model, least) else model
-
-
-def _object_along(model, axis):
-    """A new model of an object along an axis and lines of the sky across it, before its kernels."""
-    found = _anew(model, None, object_alone=True)
-    fit_object_and_sky(found, axis)
-    return found
-
-
-def _describes_more(one, other, by=0.0):
-    """Whether a model describes more than another one, where the measures of the misfit decrease by more than ``by``.
-
-    Models of one start are compared by the sum of two measures of the misfit. Of models of other throughputs, either
-    measure decides.
-    """
-    if one.start is None and other.start is None:
-        return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
-    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
-
-
-def _other_orders(model, axes):
-    """Further axes and starts, beside the usual ones, for added levels along rows and columns that come first."""
-    if not any(line.setting == "response" for line in model.lines) and model.start is None:
-        return []
-    both = {"x", "y"}
-    if model.start is None:
-        return [] if axes == both else [(both, None)]
-    # where lines of the sky dominate the structures, the start is their brightness
-    return [(some, None) for some in (axes, both)[axes == both or not axes :]]
-
-
-def _lines_first(model, axes, start):
-    """A new model with added levels along some axes."""
-    found = _anew(model, start)
-    find_added_lines_first(found, axes)
-    return found
-
-
-def _object_alone(model):
-    """A new model in which the object has a throughput of its own along rows or columns, and lines across it do not."""
-    found = _anew(model, None, object_alone=True)
-    find_response_of_object_first(found)
-    return _refined_after_lines(found)
-
-
-def _refined_after_lines(model):
-    """The model with kernels and all other terms after them, if these are needed."""
-    before = copy.copy(model)
-    before.lines, before.freedom = list(model.lines), dict(model.freedom)
-    refine_after_lines(model)
-    return min(before, model, key=criterion)
-
-
-def _anew(model, start, object_alone=False):
-    """The same exposures before the first fit."""
-    known = model.levels, model.variance_of, model.bad, model.names
-    settings = {"noises": model.own_noises, "drifting": model.drifting, "above_local": model.above_local}
-    settings["steps"] = model.known_steps
-    return ExpectedExposures(*known, start=start, object_alone=object_alone, **settings)
 
 
 def _part_to_fit(levels, variance_of):

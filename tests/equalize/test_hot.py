@@ -174,7 +174,7 @@ def test_whole_images_of_moved_exposures_are_read_by_rows(exposures):
     _, cube, _, found = exposures
     part = ExpectedExposures(cube, variance_of, None, set(NAMES))
     assert part.steps == found.steps
-    whole = ExpectedExposures(ReadByRows(cube), variance_of, None, set(NAMES), part)
+    whole = ExpectedExposures(ReadByRows(cube), variance_of, None, set(NAMES), of_part=part)
     np.testing.assert_array_equal(whole.common_with_hot(0.1), part.common_with_hot(0.1))
 
 

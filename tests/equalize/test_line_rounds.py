@@ -7,6 +7,7 @@ import pytest
 
 from crstack.equalize.fit import line_rounds
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
+from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.lines import LINES, lines_gain
 
 BY_NAME = {(one.setting, one.axis): one for one in LINES}
@@ -178,8 +179,8 @@ def test_stars_need_no_terms_along_rows():
 
 def test_whole_exposures_keep_the_object_alone():
     cube, names = np.full((2, 70, 80), np.float32(50)), {"response"}
-    part = ExpectedExposures(cube, lambda signal: signal, None, names, object_alone=True)
-    assert ExpectedExposures(cube, lambda signal: signal, None, names, part).object_alone
+    part = ExpectedExposures(cube, lambda signal: signal, None, names, FitSettings(object_alone=True))
+    assert ExpectedExposures(cube, lambda signal: signal, None, names, of_part=part).object_alone
 
 
 @pytest.mark.parametrize("name", ["factors", "backgrounds", "changes", "blurs", "gains", "added", "steps"])

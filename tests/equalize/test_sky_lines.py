@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crstack.equalize import measure
+from crstack.equalize.fit import line_orders
 from crstack.equalize.fit.lines import LineTerm, fit_lines
 from crstack.equalize.measure import measure_differences
 
@@ -233,11 +233,11 @@ def test_the_noise_of_each_exposure_decides_between_orders_of_the_fits(monkeypat
         )  # fmt: skip
 
     wrong, right = model(1.09, 900), model(1.0, 800)
-    monkeypatch.setattr(measure, "_lines_first", lambda *_: right)
+    monkeypatch.setattr(line_orders, "_lines_first", lambda *_: right)
     for name in ("refine_after_lines", "polish"):
-        monkeypatch.setattr(measure, name, lambda model: None)
-    monkeypatch.setattr(measure, "criterion", lambda model: model.of_all)
-    monkeypatch.setattr(measure, "criterion_by_own_noise", lambda model: model.of_own)
-    assert measure._best_of_orders(wrong) is right
+        monkeypatch.setattr(line_orders, name, lambda model: None)
+    monkeypatch.setattr(line_orders, "criterion", lambda model: model.of_all)
+    monkeypatch.setattr(line_orders, "criterion_by_own_noise", lambda model: model.of_own)
+    assert line_orders._best_of_orders(wrong) is right
     right.of_own = 1000
-    assert measure._best_of_orders(wrong) is wrong
+    assert line_orders._best_of_orders(wrong) is wrong

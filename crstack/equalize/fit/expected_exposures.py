@@ -12,6 +12,7 @@ from crstack.equalize.fit.changes import (
     without_hot,
 )
 from crstack.equalize.fit.differences import Differences
+from crstack.equalize.fit.fit_settings import BY_DEFAULT
 from crstack.equalize.fit.hot import hot_pixels_at_rest
 from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, moment_errors, split_kernel
 from crstack.equalize.fit.line_hits import LineHits
@@ -68,60 +69,36 @@ class ExpectedExposures:
         (N, ny, nx) excluded values.
     names : set of str
         What is measured; "hot pixels" if these differ, so that the common image is needed.
+    settings : FitSettings, optional
+        How the fit starts, and what it assumes.
     of_part : ExpectedExposures, optional
-        A fit to a part of the image: its throughputs, kernels and steps are used.
-    start : `~numpy.ndarray`, optional
-        (N,) throughputs from which the fit of the kernels starts, see `~crstack.equalize.terms.first_factors`.
-    noises : `~numpy.ndarray`, optional
-        (N,) variance of each exposure over the mean, where they are unlike.
-    drifting : bool, optional
-        Whether the shift may change over the image. It may not if these are a part of the image.
-    above_local : bool, optional
-        Whether throughputs, kernels and steps come from structures above the level around them only. The fit then
-        starts from surfaces. If not, a smooth sky that changes between exposures counts for the throughputs.
-    object_alone : bool, optional
-        Whether a throughput along rows or columns changes no lines that cross it, such as those of the sky.
-    steps : tuple of (int, int), optional
-        Shifts (dx, dy) in whole pixels, if they are known.
+        A fit to a part of the image: its throughputs, kernels and steps are used, and its settings.
     """
 
-    def __init__(
-        self,
-        levels,
-        variance_of,
-        bad,
-        names,
-        of_part=None,
-        start=None,
-        noises=None,
-        drifting=True,
-        above_local=False,
-        object_alone=False,
-        steps=None,
-    ):
+    def __init__(self, levels, variance_of, bad, names, settings=BY_DEFAULT, *, of_part=None):
         # the latest common image, and what it depends on
         self._latest = None
+        self.settings = settings if of_part is None else of_part.settings.of_whole()
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
         self.names, self.ladder = names, ladder_of(names)
         n = len(levels)
         self.mesh = Mesh(levels.shape[1:])
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
-        self.drifts, self.drifting = np.zeros((n, 2, 2)), drifting
+        self.drifts = np.zeros((n, 2, 2))
         # whether levels along rows and columns come before the surfaces
         self.lines_first = False
-        self.known_steps, self.steps, self.start = steps, steps or ((0, 0),) * n, start
-        if start is not None:
-            self.factors = start
-        # object_alone: the throughput along rows and columns is that of the object, and lines across it do not change
-        self.own_noises, self.object_alone = noises, object_alone
+        self.start, self.own_noises = self.settings.start, self.settings.noises
+        self.object_alone = self.settings.object_alone
+        self.steps = self.settings.steps or ((0, 0),) * n
+        if self.start is not None:
+            self.factors = self.start
         # axis of the lines of the sky, if terms along it describe their changes, so that kernels change the rest only
         self.sky_along = None
         if of_part is not None:
             self._take_fit_of(of_part)
-        self.above_local = above_local
         self.backgrounds = self.first_levels(levels)
-        if above_local:
+        if self.settings.above_local:
             self.backgrounds = first_surfaces(self.mesh, levels, variance_of, bad)
         self.fill_bad()
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
@@ -129,7 +106,7 @@ class ExpectedExposures:
         # effective number of values of each term along rows and columns
         self.freedom = {}
         self.kinds, self.grids = [""] * n, None
-        if of_part is None and steps is None and "offsets" in names:
+        if of_part is None and self.settings.steps is None and "offsets" in names:
             self.steps = self._measured_steps(levels)
         self.hot = None
         if any(map(any, self.steps)):
@@ -137,15 +114,14 @@ class ExpectedExposures:
             self.start_moved()
 
     def _take_fit_of(self, part):
-        """Use the throughputs, kernels and steps of the fit to a part of the image, and its settings."""
+        """Use the throughputs, kernels and steps of the fit to a part of the image."""
         self.factors, self.kernels, self.terms = part.factors, part.kernels, part.terms
-        self.covariance, self.steps, self.start = part.covariance, part.steps, part.start
-        self.own_noises, self.object_alone, self.sky_along = part.own_noises, part.object_alone, part.sky_along
+        self.covariance, self.steps, self.sky_along = part.covariance, part.steps, part.sky_along
 
     def _measured_steps(self, levels):
         """Shifts (dx, dy) of exposures (N, ny, nx) in whole pixels."""
         planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]
-        seen = self._above_local() if self.above_local else levels
+        seen = self._above_local() if self.settings.above_local else levels
         return confirmed_steps(whole_steps(seen), planes, self.variance_of)
 
     def _above_local(self):

@@ -124,7 +124,7 @@ def _fit_kernels(model, common, variance, structure, used, least_share):
             model.ladder,
             part * least_share,
             None if model.start is None else model.factors,
-            positions_of(common.shape, rows, columns) if model.drifting else None,
+            positions_of(common.shape, rows, columns) if model.settings.drifting else None,
         )
         if fitted.terms is not None:
             break
@@ -140,7 +140,7 @@ def _fit_kernels(model, common, variance, structure, used, least_share):
 
 def _local_levels(model, common, variance, structure, where):
     """Level of the common image, and how far the exposures are above it around the pixels ``where``: 0, or (N, M)."""
-    if not model.above_local:
+    if not model.settings.above_local:
         return median_of_values(common[:: max(len(common) // 100, 1)]), np.float32(0)
     images = [common, *(_without_additions(model, i) - common for i in range(len(model.levels)))]
     level, *rest = levels_around(model.mesh, images, flat_pixels(model, structure, variance))

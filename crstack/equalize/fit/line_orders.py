@@ -1,0 +1,166 @@
+"""The order in which terms along rows and columns, surfaces and kernels are fitted: the best of several."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+
+from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.fit.line_rounds import (
+    LEAST_LINES,
+    MOST_LINES,
+    OF_VALUE,
+    added_first,
+    at_other_places,
+    criterion,
+    criterion_by_own_noise,
+    find_added_lines_first,
+    find_line_terms,
+    find_response_of_object_first,
+    fit_line_terms,
+    fit_object_and_sky,
+    misfit,
+    misfit_by_own_noise,
+    polish,
+    refine_after_lines,
+)
+from crstack.equalize.fit.object_part import has_lines, spread_response
+
+__all__ = ["with_lines"]
+
+#: a model without kernels is not fitted further if its criterion exceeds that of another model by these factors: where
+#: levels change along both axes or the object dims, and elsewhere
+MUCH_WORSE, WORSE = 1.2, 1.02
+#: quantiles of the response, of which one deviates by at least this fraction where an object dims and the sky does not
+EXTREMES, DIMMED = (0.005, 0.995), 0.15
+
+
+def with_lines(model):
+    """Add the terms along rows and columns that a model needs, in the best of several orders of the fits.
+
+    Parameters
+    ----------
+    model : ExpectedExposures
+        The fit of kernels and surfaces. It may be changed.
+
+    Returns
+    -------
+    model : ExpectedExposures
+        The same, or another one of the same exposures.
+    """
+    find_line_terms(model)
+    # throughputs that are far from 1 are no losses of an object
+    if model.lines and "response" in model.names and model.start is None:
+        alone = _object_alone(model)
+        if _describes_more(alone, model) and not at_other_places(alone):
+            return _best_of_orders(model, alone)
+    return _best_of_orders(model)
+
+
+def _best_of_orders(model, alone=None):
+    """The best of a model, of others with its terms in other orders, and of one of the object ``alone``."""
+    axes = {line.axis for line in model.lines if line.name == "backgrounds"}
+    if not axes and model.start is None and len(model.lines) < MOST_LINES:
+        return _object_and_sky(alone or model)
+    models = [model]
+    if axes and added_first(model.lines) != model.lines:
+        models.append(copy.copy(model))
+        fit_line_terms(models[-1], added_first(model.lines))
+    # a kernel does not describe a line of the sky that brightens while the object does not
+    if axes:
+        models.append(_lines_first(model, axes, model.start))
+        refine_after_lines(models[-1])
+    best = min(models, key=criterion_by_own_noise if model.start is None else misfit)
+    best = alone if alone is not None and _describes_more(alone, best) else best
+    others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
+    other = min(others, key=ExpectedExposures.misfit, default=best)
+    if _describes_more(other, best):
+        refine_after_lines(other)
+        best = other if _describes_more(other, best) else best
+    if axes and not (best.lines_first or best.object_alone):
+        # kernels that were fitted before these levels describe lines of the sky as well
+        refine_after_lines(best)
+    polish(best)
+    return _object_and_sky(best)
+
+
+def _object_and_sky(model):
+    """The model, or a better one in which an object along one axis and lines of the sky across it both change."""
+    if not model.lines or model.start is not None:
+        return model
+    if not {"response", "backgrounds"} <= model.names:
+        return model
+    least, most = 0.0, MUCH_WORSE
+    if {line.axis for line in model.lines} != {"x", "y"} or all(line.name != "backgrounds" for line in model.lines):
+        # the object alone may change, as behind a cloud, or throughputs along both axes be those of object and sky
+        least = LEAST_LINES + OF_VALUE * model.levels.size
+        if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:
+            most = WORSE
+    common = model.common(CONTRAST[-1])
+    variance = model.variance_of(common)
+    others = [_object_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across)]
+    other = min(others, key=criterion, default=None)
+    if other is None or criterion(other) > most * criterion(model):
+        return model
+    # a shift across the rows, which no kernel describes yet, is no response of the rows
+    spread_response(other, "y" if other.sky_along == "x" else "x", other.common(CONTRAST[-1]))
+    other = _refined_after_lines(other)
+    polish(other)
+    return other if _describes_more(other, model, least) else model
+
+
+def _object_along(model, axis):
+    """A new model of an object along an axis and lines of the sky across it, before its kernels."""
+    found = _anew(model, None, object_alone=True)
+    fit_object_and_sky(found, axis)
+    return found
+
+
+def _describes_more(one, other, by=0.0):
+    """Whether a model describes more than another one, where the measures of the misfit decrease by more than ``by``.
+
+    Models of one start are compared by the sum of two measures of the misfit. Of models of other throughputs, either
+    measure decides.
+    """
+    if one.start is None and other.start is None:
+        return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
+    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
+
+
+def _other_orders(model, axes):
+    """Further axes and starts, beside the usual ones, for added levels along rows and columns that come first."""
+    if not any(line.setting == "response" for line in model.lines) and model.start is None:
+        return []
+    both = {"x", "y"}
+    if model.start is None:
+        return [] if axes == both else [(both, None)]
+    # where lines of the sky dominate the structures, the start is their brightness
+    return [(some, None) for some in (axes, both)[axes == both or not axes :]]
+
+
+def _lines_first(model, axes, start):
+    """A new model with added levels along some axes."""
+    found = _anew(model, start)
+    find_added_lines_first(found, axes)
+    return found
+
+
+def _object_alone(model):
+    """A new model in which the object has a throughput of its own along rows or columns, and lines across it do not."""
+    found = _anew(model, None, object_alone=True)
+    find_response_of_object_first(found)
+    return _refined_after_lines(found)
+
+
+def _refined_after_lines(model):
+    """The model with kernels and all other terms after them, if these are needed."""
+    before = copy.copy(model)
+    before.lines, before.freedom = list(model.lines), dict(model.freedom)
+    refine_after_lines(model)
+    return min(before, model, key=criterion)
+
+
+def _anew(model, start, object_alone=False):
+    """The same exposures before the first fit."""
+    settings = replace(model.settings, start=start, object_alone=object_alone)
+    return ExpectedExposures(model.levels, model.variance_of, model.bad, model.names, settings)
