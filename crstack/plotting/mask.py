@@ -266,7 +266,16 @@ class MaskPanels:
         self._cell = max(self._block, -(-max(ny, nx) // MOST_CELLS))
         empty = np.zeros((-(-ny // self._cell), -(-nx // self._cell), 4), np.uint8)
         self._over = draw_image(c, empty, (0, 1), block=self._cell, interpolation="nearest", aspect=aspect, zorder=1)
-        (self._rings,) = c.plot([], [], "o", markersize=9, markerfacecolor="none", color="black", markeredgewidth=0.7)
+        (self._rings,) = c.plot(
+            [],
+            [],
+            "o",
+            markersize=9,
+            markerfacecolor="none",
+            color="black",
+            markeredgewidth=0.7,
+            path_effects=_white_edges(1.6),
+        )
         c.set_xlim(0.5, nx + 0.5)
         c.set_ylim(0.5, ny + 0.5)
         for axes, image in zip((c, d), self.images, strict=True):
@@ -389,8 +398,6 @@ class MaskPanels:
     def _number(self, axes, tops, x="x", y="y", *, least=0.0):
         """Label the hits, highest first, if at least a share of those in sight fits; return how many do, of how
         many."""
-        from matplotlib.patheffects import withStroke
-
         for text in self._texts[axes]:
             text.remove()
         self._texts[axes] = []
@@ -409,12 +416,19 @@ class MaskPanels:
                 beside,
                 textcoords="offset points",
                 color=SYMBOLS[tops["code"][i]][1],
-                path_effects=[withStroke(linewidth=2, foreground="white")],
+                path_effects=_white_edges(),
                 **TEXT,
             )
             for i in placed
         ]
         return len(placed), in_sight
+
+
+def _white_edges(width=2.0):
+    """White edges of numbers and rings, which are seen on bright structures too: these are drawn dark."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=width, foreground="white")]
 
 
 def _in_sight(axes, x, y):

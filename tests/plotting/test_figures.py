@@ -923,3 +923,25 @@ def test_a_key_has_the_codes_that_occur():
     assert set(words) == {"M.M.Cosmic", "dilation"}
     words = [text for text, _ in key_of_codes(np.append(codes, Code.BOTH), "M.M.Cosmic")]
     assert set(words) == {words_of(Code.MMCOSMIC), words_of(Code.DILATED), "both"}
+
+
+def test_rings_are_seen_on_bright_structures(stack, monkeypatch):
+    monkeypatch.setattr("crstack.plotting.mask.LEAST_POINTS", 50)
+    panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
+    c = panels.axes[2]
+    panels.images[0].set_visible(False)
+    c.set_facecolor("black")  # a bright structure
+    panels.figure.set_dpi(200)
+    canvas = FigureCanvasAgg(panels.figure)
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba())[::-1, :, :3]
+    x, y = np.rint(c.transData.transform(np.transpose(panels._rings.get_data()))).astype(int).T
+    radius = int(0.6 * panels._rings.get_markersize() * panels.figure.dpi / 72) + 3
+    inside = c.bbox.padded(-2 * radius).contains
+    white = [
+        (drawn[row - radius : row + radius, column - radius : column + radius] > 220).all(axis=-1).sum()
+        for row, column in zip(y, x, strict=True)
+        if inside(column, row)
+    ]
+    assert len(white) > 3
+    assert min(white) > 10
