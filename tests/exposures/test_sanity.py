@@ -98,6 +98,24 @@ def test_a_blank_part_becomes_bad_values(rows, columns, words):
     assert (exposures.data[1, rows, columns] == 0).all()
 
 
+@pytest.mark.parametrize("dead", [False, True])
+def test_integers_beside_bad_values_are_no_blank_part(dead):
+    """Bad values are filled with 0, which clean integers near the bias have too."""
+    rng = np.random.default_rng(8)
+    images = list(np.rint(916 + rng.normal(0, READNOISE, (3, 100, 160))))
+    images[1][20:60, 40:140] = np.nan
+    if dead:
+        images[1][80:90, 20:40] = 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exposures = load(images, bias=916 * u.electron)
+    expected = np.isnan(images[1]) | (images[1] == 0)
+    np.testing.assert_array_equal(exposures.bad, [expected & False, expected, expected & False])
+    found = [str(one.message) for one in caught]
+    assert len(found) == dead
+    assert all("in blocks of 200 pixels, within columns 21 to 40 and rows 81 to 90" in one for one in found)
+
+
 def test_what_is_blank_in_every_exposure_is_bad():
     images = made()
     for image in images:

@@ -35,9 +35,9 @@ def without_blank_parts(exposures, read):
         _warn_of_saturation(exposures, read, None)
         return exposures
     nothing = np.zeros(exposures.shape, dtype=bool)
-    pairs = zip(exposures.data, blank, strict=True)
-    blank = np.stack([nothing if one is None else with_lines(plane, one, side) for plane, one in pairs])
-    full = _saturated_features(exposures, blank)
+    blocks = np.stack([nothing if one is None else one for one in blank])
+    blank = _with_lines(exposures, blocks, side)
+    full = _saturated_features(exposures, blocks | blank)
     if clipped is not None:
         full |= clipped
     blank &= ~full
@@ -61,6 +61,16 @@ def without_blank_parts(exposures, read):
         exposures = replace(exposures, saturated=saturated)
     where = blank | full
     return with_bad(exposures, where) if where.any() else exposures
+
+
+def _with_lines(exposures, blocks, side):
+    """Blocks of one value (N, ny, nx), and their lines, without values that are bad already.
+
+    Bad values hold one value too, with which they are filled. Clean values beside them may have it by chance.
+    """
+    blank = blocks if exposures.bad is None else blocks & ~exposures.bad
+    pairs = zip(exposures.data, blank, strict=True)
+    return np.stack([with_lines(plane, one, side) if one.any() else one for plane, one in pairs])
 
 
 def _refuse_without_values(exposures, bad):
