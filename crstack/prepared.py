@@ -10,11 +10,13 @@ import numpy as np
 
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
-from crstack.equalize.equalized import EqualizedExposures, before_shifts, equalize_as_known, with_measured
+from crstack.equalize.equalized import EqualizedExposures
 from crstack.equalize.fit.differences import Differences
+from crstack.equalize.known import before_shifts, equalize_as_known
 from crstack.equalize.settings import Equalization, known_steps, open_settings
 from crstack.equalize.terms.given_terms import warn_of_terms
 from crstack.equalize.terms.wcs_shifts import compare_with_wcs
+from crstack.equalize.with_measured import with_measured
 from crstack.exposures import Exposures
 from crstack.exposures.comparison.times import warn_of_times
 from crstack.noise import NoiseModel

@@ -1,6 +1,6 @@
 """Exposures that are not quite equivalent: flux factors, offsets, local response, overdispersion."""
 
-from crstack.equalize.equalized import EqualizedExposures, equalize
+from crstack.equalize.equalized import EqualizedExposures
 from crstack.equalize.fit.differences import Differences
 from crstack.equalize.measure import measure_differences
 from crstack.equalize.settings import Equalization
@@ -8,6 +8,7 @@ from crstack.equalize.terms.flux import FluxFactors, estimate_flux_factors
 from crstack.equalize.terms.offsets import Offsets, estimate_offsets
 from crstack.equalize.terms.overdispersion import NbinomShape, fit_nbinom_shape
 from crstack.equalize.terms.response import Response, ResponseSettings, estimate_response
+from crstack.equalize.with_measured import equalize
 
 __all__ = [
     "Differences",

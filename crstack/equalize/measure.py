@@ -173,7 +173,7 @@ def _differences_of_whole_with_lines(known, part):
     if in_files():
         warn_user(
             "the exposures differ by terms along rows or columns, which need whole images: the memory may exceed "
-            "mem_limit"
+            "mem_limit. Give a larger one, if there is so much memory"
         )
     levels, variance_of, bad, names = known
     # a cube that is read by rows, too

@@ -306,7 +306,8 @@ class _Builder:
         ]
         if found:
             warn_user(
-                f"uncertainties that are negative, 0 or far below the read noise make bad values: {', '.join(found)}"
+                f"uncertainties that are negative, 0 or far below the read noise make bad values: {', '.join(found)}. "
+                "Check how the uncertainties were computed"
             )
 
     def exposures(self, drop):

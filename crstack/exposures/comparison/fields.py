@@ -1,30 +1,27 @@
 """Exposures of another field, without light, shifted or turned: warnings, and what is left out."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crstack.exposures.comparison.displacement import correlations, displacement
+from crstack.exposures.comparison.displacement import displacement
 from crstack.exposures.comparison.focus import out_of_focus
 from crstack.exposures.comparison.rotation import rotation
-from crstack.exposures.comparison.structures import (
-    agree,
-    agree_well,
-    agreement,
-    compared,
-    lacking_of,
-    light_of,
-    share_few,
-    significances,
+from crstack.exposures.comparison.shifted_exposures import (
+    agree_moved,
+    is_among,
+    least_shift,
+    report_apart,
+    shifted_apart,
 )
+from crstack.exposures.comparison.structures import compared, lacking_of, light_of, significances
 from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.cube import ALIGNED
 from crstack.exposures.input.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import unlit
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
-from crstack.utils.pixels import central_shift
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
@@ -34,11 +31,6 @@ log = logging.getLogger("crstack.exposures")
 
 #: the light of an exposure counts as equal to that of the others within this fraction, as few structures measure it
 FULL_LIGHT = 0.2
-#: images agree as well after a smaller shift if their correlation, and the part of the structures that they share, are
-#: this part of those after the measured shift
-AS_WELL = 0.9
-#: smallest shift (pixels) along x or y for which this is asked: sources are about as wide as smaller ones
-FAR = 6
 #: words of the warning on what is done about a shift
 HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
 #: number of rows from which the scatter is measured
@@ -94,11 +86,11 @@ def of_one_field(exposures, drop=False):
     # a ring of light has other structures
     reasons = {i: words for i, words in reasons.items() if exposures.names[i] not in exposures.unfocused}
     reasons = turned | reasons
-    apart, centre = _apart(exposures, structures, len(found))
+    apart, centre = shifted_apart(exposures, structures, len(found))
     if apart:
         exposures = replace(exposures, displaced=apart)
-        _report_apart(exposures)
-        reasons = {i: words for i, words in reasons.items() if i and not _among(exposures, i, apart)}
+        report_apart(exposures)
+        reasons = {i: words for i, words in reasons.items() if i and not is_among(exposures, i, apart)}
     if not reasons:
         return exposures, not (exposures.displaced or exposures.unfocused)
     return _explained(exposures, reasons, found, drop, centre)
@@ -114,33 +106,18 @@ def _explained(exposures, reasons, found, drop, centre=None):
         other = next((k for k in range(len(exposures)) if k not in {*reasons, i}), 1 if i == 0 else 0)
         if centre not in (None, i):
             other = centre
-        angle = rotation(exposures.data[i], exposures.data[other])
-        if angle is not None:
-            strange[i] = f"{words}: it is rotated by {angle:+.3g} degrees against {exposures.names[other]}"
-            continue
-        shift = _least_shift(exposures.data[i], exposures.data[other])
-        if (
-            shift is not None
-            and shift != (0, 0)
-            and (i not in found or _agree_moved(exposures.data[i], exposures.data[other], shift))
-        ):
-            displaced.append((exposures.names[i], *shift))
-            _report_shift(exposures, i, other, shift)
+        cause = _cause_of(exposures, i, other, found.get(i))
+        if cause.shift is not None:
+            displaced.append((exposures.names[i], *cause.shift))
+            _report_shift(exposures, i, other, cause.shift)
             if len(exposures) == 2:
                 break  # the shift of one against the other
-            continue
-        has_own = i in found and found[i].own
-        # a source in the centre, such as a cluster of galaxies, hardly changes if the exposure is turned
-        turned = _turned(exposures, i, other, well=True) if has_own else None
-        light = light_of(exposures.data, i, exposures.bad) if turned is None else None
-        if light is not None:
-            if abs(light - 1) > FULL_LIGHT:
-                faint.append(_faint_words(exposures, i, light))
-            else:
-                log.info("%s shows the light of the other exposures at another level", exposures.names[i])
-            continue
-        cause = turned or _turned(exposures, i, other) or OTHER_FIELD if has_own else NO_LIGHT
-        strange[i] = f"{words}: {cause}"
+        elif cause.light is None:
+            strange[i] = f"{words}: {cause.words}"
+        elif abs(cause.light - 1) > FULL_LIGHT:
+            faint.append(_faint_words(exposures, i, cause.light))
+        else:
+            log.info("%s shows the light of the other exposures at another level", exposures.names[i])
     for words_of_light in reversed(faint):
         warn_user(words_of_light)
     displaced, strange = displaced[::-1], dict(sorted(strange.items()))
@@ -148,6 +125,35 @@ def _explained(exposures, reasons, found, drop, centre=None):
     kept = _without(exposures, strange, drop)
     alike = not (exposures.displaced or exposures.unfocused)
     return kept, alike and not kept.strange
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """Why an exposure lacks structures of the others: its shift (dx, dy), the part of their light, or words."""
+
+    shift: tuple | None = None
+    light: float | None = None
+    words: str = ""
+
+
+def _cause_of(exposures, i, other, lacking):
+    """Why exposure ``i`` lacks structures of ``other``; ``lacking`` are those as from `lacking_of`, or None."""
+    image, reference = exposures.data[i], exposures.data[other]
+    angle = rotation(image, reference)
+    if angle is not None:
+        return _Cause(words=f"it is rotated by {angle:+.3g} degrees against {exposures.names[other]}")
+    shift = least_shift(image, reference)
+    if shift not in (None, (0, 0)) and (lacking is None or agree_moved(image, reference, shift)):
+        return _Cause(shift=shift)
+    has_own = lacking is not None and lacking.own
+    # a source in the centre, such as a cluster of galaxies, hardly changes if the exposure is turned
+    turned = _turned(exposures, i, other, well=True) if has_own else None
+    light = light_of(exposures.data, i, exposures.bad) if turned is None else None
+    if light is not None:
+        return _Cause(light=light)
+    if not has_own:
+        return _Cause(words=NO_LIGHT)
+    return _Cause(words=turned or _turned(exposures, i, other) or OTHER_FIELD)
 
 
 def _rotated(exposures, unfocused):
@@ -181,80 +187,6 @@ def _with_unfocused(exposures, found):
         "throughputs, shifts and combined images are wrong, and stars are taken for hits"
     )
     return replace(exposures, unfocused=tuple(exposures.names[i] for i in found))
-
-
-def _apart(exposures, structures, n_lacking):
-    """Exposures that are shifted by more than is measured against every other one, where most exposures are shifted.
-
-    All that are shifted against the first, as (name, dx, dy); and, where shifts against the first are larger than is
-    measured, but not those against another exposure, the index of this one. Empty, and None, where most exposures
-    share their structures.
-    """
-    n = len(exposures)
-    if n < 3 or not (n_lacking >= n / 2 or share_few(structures)):
-        return (), None
-    places = [(0, 0), *(_place_against(exposures.data[i], exposures.data[0]) for i in range(1, n))]
-    # where more than half are at one place, the others are compared with these
-    if max(map(places.count, places)) > n / 2 or np.abs(places).max() <= ALIGNED:
-        return (), None
-    centre, reach = central_shift(places)
-    if reach <= ALIGNED:
-        return (), centre
-    return tuple((exposures.names[i], *shift) for i, shift in enumerate(places) if any(shift)), None
-
-
-def _place_against(image, other):
-    """Shift (dx, dy) of an image against another, after which they agree; (0, 0) where they agree in place."""
-    shift = _least_shift(image, other)
-    return shift if shift is not None and _agree_moved(image, other, shift, True) else (0, 0)
-
-
-def _least_shift(image, other):
-    """As `displacement`, but 0 along x or y where the images agree as well without a shift along it.
-
-    Sky lines or the glow of an amplifier look the same after any shift along them, and hits then decide on the shift.
-    """
-    shift = displacement(image, other)
-    if shift is None or shift == (0, 0):
-        return shift
-    agreed = _agreement_moved(image, other, shift)
-    for less in ((0, 0), (shift[0], 0), (0, shift[1])):
-        left_out = [abs(part) for part, kept in zip(shift, less, strict=True) if part != kept]
-        if not left_out or min(left_out) < FAR:
-            continue
-        found = correlations(image, other, less)
-        alike = found.given > AS_WELL * found.highest
-        if alike and _agreement_moved(image, other, less) >= AS_WELL * agreed > 0:
-            return less
-    return shift
-
-
-def _among(exposures, i, apart):
-    """Whether an exposure is one of those that are apart, or shows the structures of the first as it is."""
-    named = {name for name, *_ in apart}
-    return exposures.names[i] in named or _agree_moved(exposures.data[i], exposures.data[0], (0, 0), True)
-
-
-def _report_apart(exposures):
-    """Warn of exposures that are shifted by more than is measured."""
-    found = ", ".join(f"{name} by ({dx:+d}, {dy:+d})" for name, dx, dy in exposures.displaced)
-    warn_user(
-        f"the exposures are shifted against {exposures.names[0]}: {found} pixels, which is more than the {ALIGNED} "
-        "that are measured: align the exposures first. Until then stars are taken for hits, and throughputs and "
-        "combined images are wrong"
-    )
-
-
-def _agree_moved(image, other, shift, well=False):
-    """Whether an image shows the structures of another after a shift; one bright star alone may give a false shift."""
-    dx, dy = shift
-    return (agree_well if well else agree)(np.roll(image, (-dy, -dx), (0, 1)), other)
-
-
-def _agreement_moved(image, other, shift):
-    """Part of the structures that both images show after a shift."""
-    dx, dy = shift
-    return agreement(np.roll(image, (-dy, -dx), (0, 1)), other)
 
 
 def _without_light(exposures, factors):
@@ -318,7 +250,7 @@ def _turned(exposures, i, other, well=False):
     for words, turn in TURNED.items():
         turned = exposures.data[i][turn]
         shift = displacement(turned, exposures.data[other])
-        if shift is not None and _agree_moved(turned, exposures.data[other], shift, well):
+        if shift is not None and agree_moved(turned, exposures.data[other], shift, well):
             return f"it is {words} against {exposures.names[other]}"
     return None
 
