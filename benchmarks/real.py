@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets.hits import make_hits
-from crstack.equalize.terms.offsets import hot_pixels
+from crstack.equalize.terms.hot_pixels import hot_pixels
 
 #: folder, gain, read noise (electron), bias (ADU), illuminated rows and columns, frames to use
 SETS = {

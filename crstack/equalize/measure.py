@@ -21,7 +21,7 @@ from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.fit.saturated import with_saturated_stars
 from crstack.equalize.terms.first_factors import first_factors
-from crstack.equalize.terms.offsets import hot_pixels
+from crstack.equalize.terms.hot_pixels import hot_pixels
 from crstack.equalize.terms.steps import moved
 from crstack.equalize.variance.places import contrast_squared
 from crstack.utils.memory import in_files

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.terms.offsets import hot_pixels
+from crstack.equalize.terms.hot_pixels import hot_pixels
 from crstack.exposures.comparison.rotation import rotations
 from crstack.exposures.scatter.photons import counted_photons
 from crstack.masks.codes import Code, exposure_name

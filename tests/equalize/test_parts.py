@@ -15,7 +15,8 @@ from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.terms import clean, flux, offsets, response, steps
 from crstack.equalize.terms.clean import CleanPixels
 from crstack.equalize.terms.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
-from crstack.equalize.terms.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
+from crstack.equalize.terms.hot_pixels import WINDOW, hot_pixels, medians_around
+from crstack.equalize.terms.offsets import check_region_size, estimate_offsets
 from crstack.equalize.variance import deviations, model_error, places
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
@@ -241,10 +242,10 @@ def test_stars_on_edges_of_pixels_and_undersampled_ones_are_not_hot(fwhm, x, y, 
 
 def test_medians_of_windows_that_reach_over_the_edge():
     image = np.arange(100.0).reshape(10, 10)
-    reach = offsets.REACH // 2
+    reach = WINDOW // 2
     found = medians_around(image, np.array([5, 0]), np.array([4, 0]))
     padded = np.pad(image, reach, mode="symmetric")
-    expected = [np.median(padded[y : y + offsets.REACH, x : x + offsets.REACH]) for y, x in ((5, 4), (0, 0))]
+    expected = [np.median(padded[y : y + WINDOW, x : x + WINDOW]) for y, x in ((5, 4), (0, 0))]
     np.testing.assert_array_equal(found, expected)
     assert found[0] == image[5, 4]
 

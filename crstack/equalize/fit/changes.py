@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.drift import drift_of
 from crstack.equalize.fit.kernel_terms import SIZE
-from crstack.equalize.terms.offsets import hot_pixels, medians_around
+from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.terms.steps import entered, moved
 from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads, wide_bands

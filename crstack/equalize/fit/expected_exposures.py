@@ -18,7 +18,7 @@ from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, moment_errors, sp
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.object_part import object_of
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
-from crstack.equalize.terms.offsets import medians_around
+from crstack.equalize.terms.hot_pixels import medians_around
 from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.medians import median_of_values

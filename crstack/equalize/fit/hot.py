@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.equalize.terms.offsets import hot_pixels, medians_around
+from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import filled_image
 from crstack.utils.pixels import at_pixels

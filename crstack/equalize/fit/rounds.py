@@ -11,7 +11,7 @@ from crstack.equalize.fit.kernel import fit_kernels
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.object_part import images_of_kernels
 from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
-from crstack.equalize.terms.offsets import hot_pixels
+from crstack.equalize.terms.hot_pixels import hot_pixels
 from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import at_pixels, contrast_of
