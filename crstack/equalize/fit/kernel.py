@@ -20,7 +20,7 @@ from crstack.equalize.fit.kernel_terms import (
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads
 
-__all__ = ["FittedKernels", "fit_kernels"]
+__all__ = ["FittedKernels", "PixelsToFit", "fit_kernels"]
 
 #: prior standard deviation of a coefficient at a distance of one pixel; it falls as the square of the distance. It
 #: limits coefficients that the image does not determine
@@ -68,10 +68,11 @@ class FittedKernels:
     drifts: np.ndarray
 
 
-def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share, start=None, positions=None):
-    """Fit the kernels of all exposures, with the terms that the data require.
+@dataclass(frozen=True, eq=False)
+class PixelsToFit:
+    """The pixels of N exposures to which kernels are fitted.
 
-    Parameters
+    Attributes
     ----------
     targets : `~numpy.ndarray`
         (N, M) each exposure minus the common image at M pixels; NaN where it is not known.
@@ -84,6 +85,36 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
         (M,) contrast of the image around each pixel; the residual of the kernel is a part of it.
     folds : `~numpy.ndarray` of bool
         (M,) half of the image.
+    positions : `~numpy.ndarray` or None
+        (2, M) places (x, y), from -1 to 1 over the image. The shift may then change linearly over the image: the
+        field turns, or its scale changes.
+    """
+
+    targets: np.ndarray
+    variances: np.ndarray
+    surroundings: np.ndarray
+    structure: np.ndarray
+    folds: np.ndarray
+    positions: np.ndarray | None = None
+
+    @property
+    def size(self):
+        """Side of the kernels in pixels."""
+        return int(np.sqrt(self.surroundings.shape[1]))
+
+    def around(self, start):
+        """The same pixels with other targets: the exposures minus the common image times their throughputs (N,)."""
+        centre = self.surroundings[:, self.size**2 // 2]
+        return replace(self, targets=self.targets - (start - 1)[:, None] * centre)
+
+
+def fit_kernels(pixels, ladder, least_share, start=None):
+    """Fit the kernels of all exposures, with the terms that the data require.
+
+    Parameters
+    ----------
+    pixels : PixelsToFit
+        The data.
     ladder : list of KernelTerms
         Terms to try, simplest first.
     least_share : float
@@ -91,21 +122,17 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     start : `~numpy.ndarray`, optional
         (N,) throughputs around which the kernels are fitted, where these are far from 1. The values of an exposure
         that is three times as bright as the common image would be taken for hits.
-    positions : `~numpy.ndarray`, optional
-        (2, M) places (x, y), from -1 to 1 over the image. The shift may then change linearly over the image: the
-        field turns, or its scale changes.
 
     Returns
     -------
     fitted : FittedKernels
     """
-    size = int(np.sqrt(surroundings.shape[1]))
     if start is not None:
-        targets = targets - (start - 1)[:, None] * surroundings[:, size * size // 2]
+        pixels = pixels.around(start)
     # beside throughputs far from 1, whose start may be wrong, what is too bright may be hit
     allows_sharp = start is None and any(one.seeing for one in ladder)
-    full = _Normal(targets, variances, surroundings, structure, folds, least_share, positions, allows_sharp)
-    n, with_seeing = len(targets), any(one.seeing for one in ladder)
+    full = _Normal(pixels, least_share, allows_sharp)
+    n, size, with_seeing = len(pixels.targets), pixels.size, any(one.seeing for one in ladder)
     gain, terms = _needed(full, ladder, n, None if start is None else FLUX)
     if terms == FLUX and with_seeing:
         gain, terms = _flux_or_seeing(full, gain, n)
@@ -113,7 +140,7 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     drifts = np.zeros((n, 2, 2))
     if terms is not None:
         basis = terms.basis(size)
-        drifting = positions is not None and terms.shift and terms.reach > 0
+        drifting = pixels.positions is not None and terms.shift and terms.reach > 0
         drifting = drifting and full.gain(basis, True) > gain + LEAST_GAIN + OF_COEFFICIENT * n * drifts[0].size
         for i in range(n):
             kernels[i], errors[i], drifts[i] = full.solution(i, basis, drifting)
@@ -176,18 +203,15 @@ class _Normal:
     hit. A fit without them does not describe them, so that they look hit again.
     """
 
-    def __init__(
-        self, targets, variances, surroundings, structure, folds, least_share, positions=None, allows_sharp=False
-    ):
-        designs = [_design(one, positions) for one in surroundings]
-        size = int(np.sqrt(surroundings.shape[1]))
+    def __init__(self, pixels, least_share, allows_sharp=False):
+        designs, size = [_design(one, pixels.positions) for one in pixels.surroundings], pixels.size
         self.n_drifts = len(designs[0]) - size**2 - 1
-        rows = self._rows(KernelTerms(LARGEST_REACH).basis(size), positions is not None)
+        rows = self._rows(KernelTerms(LARGEST_REACH).basis(size), pixels.positions is not None)
         # rows of the design in each half of the image, for one design or for that of each exposure
-        parts = [[(one, design[:, one]) for one in (folds, ~folds)] for design in designs]
+        parts = [[(one, design[:, one]) for one in (pixels.folds, ~pixels.folds)] for design in designs]
         if len(designs) == 1:
-            designs, parts = designs * len(targets), parts * len(targets)
-        square = structure.astype(np.float64) ** 2
+            designs, parts = designs * len(pixels.targets), parts * len(pixels.targets)
+        square = pixels.structure.astype(np.float64) ** 2
         contrast = square, square > np.quantile(square, OF_CONTRAST)
 
         def sums_of(target, variance, design, halves):
@@ -199,7 +223,8 @@ class _Normal:
                 sums = of_sharp if self._is_sharper(*of_sharp, size) else sums
             return sums
 
-        pairs = map_threads(lambda one: sums_of(*one), zip(targets, variances, designs, parts, strict=True))
+        each = zip(pixels.targets, pixels.variances, designs, parts, strict=True)
+        pairs = map_threads(lambda one: sums_of(*one), each)
         self.matrices, self.vectors = zip(*pairs, strict=True)
 
     def _is_sharper(self, matrices, vectors, size):

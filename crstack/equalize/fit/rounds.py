@@ -7,7 +7,7 @@ from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.expected_exposures import CONTRAST
 from crstack.equalize.fit.fine_surfaces import FEWEST as FEWEST_OF_FINE
 from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
-from crstack.equalize.fit.kernel import fit_kernels
+from crstack.equalize.fit.kernel import PixelsToFit, fit_kernels
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.object_part import images_of_kernels
 from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
@@ -113,19 +113,12 @@ def _fit_kernels(model, common, variance, structure, used, least_share):
     targets -= signal + around
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
+    positions = positions_of(common.shape, rows, columns) if model.settings.drifting else None
+    pixels = PixelsToFit(targets, variances, surroundings, structure.ravel()[place], folds, positions)
+    start = None if model.start is None else model.factors
     # with few stars, the assumed residual would hide a difference of throughput of ten per cent
     for part in SMALLER if len(place) <= FEW else SMALLER[:1]:
-        fitted = fit_kernels(
-            targets,
-            variances,
-            surroundings,
-            structure.ravel()[place],
-            folds,
-            model.ladder,
-            part * least_share,
-            None if model.start is None else model.factors,
-            positions_of(common.shape, rows, columns) if model.settings.drifting else None,
-        )
+        fitted = fit_kernels(pixels, model.ladder, part * least_share, start)
         if fitted.terms is not None:
             break
     # with a mean change of 0, the common image is to first order the mean of the exposures
