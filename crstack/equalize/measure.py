@@ -44,8 +44,9 @@ SLOPING = ("slope", "surface")
 #: least decrease of chi squared by which one of two fits of the throughputs is better, and largest difference of
 #: throughputs that agree
 LEAST_GAIN, APART = 60.0, 0.05
-#: fewest pixels with structure that decide between the two fits
-FEWEST = 40
+#: fewest pixels with structure that decide between the two fits; largest mean misfit of a value, in variances, of a
+#: fit that describes the exposures
+FEWEST, DESCRIBED = 40, 1.5
 
 
 def measure_differences(
@@ -213,17 +214,22 @@ def _better(part, other, comparable):
     """The better of a fit and of an ``other`` that takes throughputs from structures above the level around them.
 
     Structures decide: the noise of exposures with unlike levels of the sky changes the rest of chi squared as well.
+    If neither fit describes the structures, as after a nod, the throughputs are not the cause.
     """
     structure = structure_of(part) & structure_of(other)
+    some = np.count_nonzero(structure)
     agree = np.abs(part.factors - other.factors).max() < APART
-    if agree and np.count_nonzero(structure) >= FEWEST:
+    if agree and some >= FEWEST:
         return part
-    gain = part.misfit(structure) - other.misfit(structure)
+    misfits = part.misfit(structure), other.misfit(structure)
+    gain = misfits[0] - misfits[1]
     if abs(gain) > LEAST_GAIN:
         return other if gain > 0 else part
+    if some >= FEWEST and min(misfits) > DESCRIBED * len(part.levels) * some:
+        return part
     if part.misfit() - other.misfit() > LEAST_GAIN:
         part, other = other, part
-    if agree or not comparable:
+    if agree or not comparable or part.misfit() > DESCRIBED * part.levels.size:
         return part
     used, unused = (", ".join(f"{one:.3f}" for one in model.factors) for model in (part, other))
     warn_user(

@@ -209,6 +209,15 @@ def test_a_nod_is_no_satellite():
     assert masks.counts()["moved"][list(masks).index("CRMASK2")] == (masks.codes["CRMASK2"] == Code.MOVED).sum()
 
 
+@pytest.mark.parametrize(("places", "peak"), [((56, 62, 44), 800.0), ((50, 62, 38), 300.0), ((56, 68, 38), 60.0)])
+def test_a_nod_is_no_gradient_of_the_sky(places, peak):
+    """No throughputs describe traces that moved, so that the throughputs are not the question."""
+    stack, _ = stack_of(traces(*places, peak=peak))
+    _, text = warned(stack)
+    assert "gradient" not in text
+    assert re.search("at another place|at different places|not aligned", text)
+
+
 @pytest.mark.parametrize("name", ["meanjoint", "meancr2", "mediancr", "meancrt"])
 def test_combined_images_are_masked_where_a_nodded_target_lies(name, tmp_path):
     """The target is left out of the values, so that a spectrum must not be extracted there."""
