@@ -1,11 +1,16 @@
 """What another exposure holds fills the edges of an exposure that is moved back."""
 
+import warnings
 from types import SimpleNamespace
 
+import astropy.units as u
 import numpy as np
+from astropy.nddata import CCDData
 
+from crstack import CRStack, JointPosterior
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.settings import Equalization
+from crstack.exceptions import CRStackWarning
 
 
 def test_rows_and_columns_that_enter():
@@ -28,3 +33,44 @@ def test_memory_of_regions_is_that_of_their_pixels():
     offsets = Equalization(crosscorr_region=(31, 130, 21, 60))
     assert offsets.bytes_in_regions == {"crosscorr_region": 80 * 100 * 40}
     assert Equalization().bytes_in_regions == {}
+
+
+def exposures_of_moved_stars(fwhm=3.5, step=(9.1, -7.4)):
+    """Expected exposures (3, ny, nx), of which the last one is shifted: many stars, also in the edges that enter."""
+    rng = np.random.default_rng(12)
+    shape, margin = (160, 180), 20
+    rows, columns = np.indices(shape)
+    places, sigma = rng.uniform(-margin, margin + np.array(shape), (90, 2)), fwhm / 2.3548
+    stars = 10 ** rng.uniform(3, 5, len(places)) / (2 * np.pi * sigma**2)
+    expected = np.full((3, *shape), 100.0)
+    for i, (dx, dy) in enumerate(((0, 0), (0.3, 0.2), step)):
+        for star, (row, column) in zip(stars, places, strict=True):
+            square = (rows - row - dy) ** 2 + (columns - column - dx) ** 2
+            expected[i] += star * np.exp(-square / (2 * sigma**2))
+    return expected
+
+
+def masks_of(expected, hits=0.0):
+    """Mask (N, ny, nx) of the joint decision."""
+    rng = np.random.default_rng(13)
+    cube = rng.poisson(expected) + rng.normal(0, 4, expected.shape) + hits
+    stack = CRStack([CCDData(one.astype("f4"), unit="electron") for one in cube], readnoise=4 * u.electron)
+    with warnings.catch_warnings():
+        # three dozen of rows and columns are a large part of a small image
+        warnings.simplefilter("ignore", CRStackWarning)
+        return stack.detect(JointPosterior()).crmasks
+
+
+def test_stars_that_enter_are_no_hits():
+    found = masks_of(exposures_of_moved_stars())
+    assert found[2, -8:].sum() + found[2, :, :10].sum() <= 2
+
+
+def test_hits_two_pixels_wide_are_found_where_the_scene_enters():
+    expected = exposures_of_moved_stars()
+    hits = np.zeros_like(expected)
+    hits[2, 20:140:10, 2:8] = hits[2, 21:140:10, 2:8] = 400.0
+    hits[2, -7:-1, 20:170:10] = hits[2, -7:-1, 21:170:10] = 400.0
+    strong = hits > 5 * np.sqrt(expected + 4**2)
+    assert strong.sum() > 250
+    assert masks_of(expected, hits)[strong].mean() > 0.8
