@@ -3,8 +3,10 @@ A seeing that changes
 =====================
 
 The peak of a star falls as the seeing gets worse. In the sharpest exposure the star then looks like a hit, unless the
-seeing is measured.
+seeing is measured. If equal seeing is assumed, warnings name the flagged stars. Their first words are printed below.
 """
+
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,10 +17,13 @@ from crstack.datasets import make_stack
 
 simulated = make_stack("imaging", shape=(250, 300), hit_rate=0.01, seeing=(2.4, 2.7, 3.0), seed=29)
 numbers = {"gain": simulated.gain, "readnoise": simulated.readnoise}
-masks = {
-    "assumed equal": CRStack(simulated.exposures, differences=None, **numbers).detect(JointPosterior(measure=False)),
-    "measured": CRStack(simulated.exposures, **numbers).detect("joint"),
-}
+equal = CRStack(simulated.exposures, differences=None, **numbers)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    masks = {"assumed equal": equal.detect(JointPosterior(measure=False))}
+for warning in caught:
+    print(str(warning.message).partition(":")[0].partition(".")[0])
+masks["measured"] = CRStack(simulated.exposures, **numbers).detect("joint")
 
 # %%
 # Orange squares mark false flags of all exposures: flagged values that are more than a pixel from every hit.
