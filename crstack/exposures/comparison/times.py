@@ -5,6 +5,8 @@ import numpy as np
 from crstack.exposures.comparison.structures import light_of
 from crstack.exposures.comparison.unlike_light import hidden_hits
 from crstack.exposures.cube import Exposures
+from crstack.utils.medians import median_of_values
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
 
 __all__ = ["differing_times", "factors_of_times", "warn_of_times"]
@@ -17,6 +19,10 @@ NOISIER = 1.2
 UNLIKE = 25.0
 #: the light of exposures counts as equal within this fraction, and their times as clearly different from this ratio on
 EQUAL_LIGHT, CLEARLY = 0.2, 1.5
+#: bright pixels of a trace or a few stars exceed the level by this many standard deviations, and are at least so many
+BRIGHT, FEWEST_PIXELS = 20.0, 100
+#: a level below this many read noises is not compared: the error of the bias may be as large
+LEVEL = 2.0
 #: ratio of exposure times beyond which the error of the level of the shortest exposure exceeds the noise of the others
 BIASED = 50.0
 
@@ -96,6 +102,8 @@ def _words_on_equal_light(exposures, times):
         if 1 / CLEARLY < expected < CLEARLY:
             continue
         light = light_of(exposures.data, i, exposures.bad)
+        if light is None:
+            light = _light_of_pixels(exposures, i)
         if light is not None and abs(light - 1) < EQUAL_LIGHT:
             return (
                 f". But {exposures.names[i]} has {light:#.2g} times the light of the others, where the times give "
@@ -103,6 +111,31 @@ def _words_on_equal_light(exposures, times):
                 "divided by their times already? Give them a unit per second (BUNIT)"
             )
     return ""
+
+
+def _light_of_pixels(exposures, i):
+    """Light of an exposure relative to the others, in the pixels of a trace or of a few stars; or None.
+
+    Both the level and the light above it must have one ratio: other light, such as that of hot pixels, may not depend
+    on the time, and the level may hold a part of the bias.
+    """
+    good = np.ones(exposures.shape, dtype=bool) if exposures.bad is None else ~exposures.bad.any(axis=0)
+    values = exposures.data[:, good]
+    if values.shape[1] < FEWEST_PIXELS:
+        return None
+    levels = median_of_values(values, axis=1)
+    scatters = SIGMA_PER_MAD * median_of_values(np.abs(values - levels[:, None]), axis=1)
+    above = values - levels[:, None]
+    others = np.delete(above, i, axis=0)
+    # the lowest of two, and the median of more, has no hit of a single exposure
+    common = others.min(axis=0) if len(others) < 3 else median_of_values(others, axis=0)
+    bright = common > BRIGHT * np.delete(scatters, i).max()
+    faint = levels.min() < LEVEL * np.median(exposures.noise.readnoise_in_unit)
+    if faint or np.count_nonzero(bright) < FEWEST_PIXELS:
+        return None
+    light = float(median_of_values(above[i, bright] / common[bright]))
+    level = levels[i] / np.median(np.delete(levels, i))
+    return light if abs(level / light - 1) < EQUAL_LIGHT else None
 
 
 def _words_on_weights(exposures, times):

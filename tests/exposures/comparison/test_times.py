@@ -6,9 +6,11 @@ import warnings
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.nddata import CCDData
 from scipy import ndimage
 from support.stacks import stack_of
 
+from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
@@ -93,6 +95,31 @@ def test_light_that_does_not_follow_the_times_is_reported(times):
     )
     others = sorted(np.delete(times, int(found[1]) - 1))
     assert float(found[3]) == pytest.approx(times[int(found[1]) - 1] / others[(len(others) - 1) // 2], rel=0.01)
+
+
+def one_trace(times, follows, n_hot=0, hit_rate=0.01):
+    """A long slit with one trace, whose light follows the times or is equal, and hot pixels that are always equal."""
+    rng = np.random.default_rng(17)
+    trace = 40 + 400 * np.exp(-0.5 * ((np.arange(90)[:, None] - 44.3) / 3) ** 2) * np.ones(300)
+    hot = np.zeros(trace.shape)
+    hot.flat[rng.choice(hot.size, n_hot, replace=False)] = 3000
+    ccds = []
+    for time in times:
+        light = rng.poisson(trace * (time / 300 if follows else 1) + hot) + rng.normal(0, 4, trace.shape)
+        light += 2000 * (rng.random(trace.shape) < hit_rate)
+        ccds.append(CCDData(light, unit="electron", header={"EXPTIME": time}))
+    return CRStack(ccds, readnoise=4 * u.electron)
+
+
+@pytest.mark.parametrize("times", [(300, 900), (300, 300, 900), (240, 480, 120, 240, 720)])
+@pytest.mark.parametrize(("follows", "n_hot"), [(False, 0), (True, 0), (True, 3000)])
+def test_light_of_one_trace_that_does_not_follow_the_times(times, follows, n_hot):
+    with pytest.warns(CRStackWarning, match="exposure times differ") as caught:
+        one_trace(times, follows, n_hot)
+    texts = [str(one.message) for one in caught if "times the light of the others" in str(one.message)]
+    assert len(texts) == (not follows)
+    words = r"has (1\.0|0\.9\d) times the light of the others, where the times give 3: combined"
+    assert all(re.search(words, text) for text in texts)
 
 
 @pytest.mark.parametrize("scene", ["slit", "imaging", "ifu"])
