@@ -5,11 +5,13 @@ from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
+import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.settings import Equalization
+from crstack.equalize.terms.steps import shown_by_two
 from crstack.exceptions import CRStackWarning
 
 
@@ -35,15 +37,15 @@ def test_memory_of_regions_is_that_of_their_pixels():
     assert Equalization().bytes_in_regions == {}
 
 
-def exposures_of_moved_stars(fwhm=3.5, step=(9.1, -7.4)):
-    """Expected exposures (3, ny, nx), of which the last one is shifted: many stars, also in the edges that enter."""
+def exposures_of_moved_stars(n=3, fwhm=3.5, step=(9.1, -7.4)):
+    """Expected exposures (N, ny, nx), of which the last one is shifted: many stars, also in the edges that enter."""
     rng = np.random.default_rng(12)
     shape, margin = (160, 180), 20
     rows, columns = np.indices(shape)
     places, sigma = rng.uniform(-margin, margin + np.array(shape), (90, 2)), fwhm / 2.3548
     stars = 10 ** rng.uniform(3, 5, len(places)) / (2 * np.pi * sigma**2)
-    expected = np.full((3, *shape), 100.0)
-    for i, (dx, dy) in enumerate(((0, 0), (0.3, 0.2), step)):
+    expected = np.full((n, *shape), 100.0)
+    for i, (dx, dy) in enumerate([*((0, 0), (0.3, 0.2))[: n - 1], step]):
         for star, (row, column) in zip(stars, places, strict=True):
             square = (rows - row - dy) ** 2 + (columns - column - dx) ** 2
             expected[i] += star * np.exp(-square / (2 * sigma**2))
@@ -61,16 +63,39 @@ def masks_of(expected, hits=0.0):
         return stack.detect(JointPosterior()).crmasks
 
 
-def test_stars_that_enter_are_no_hits():
-    found = masks_of(exposures_of_moved_stars())
-    assert found[2, -8:].sum() + found[2, :, :10].sum() <= 2
+#: edges that only the last exposure shows, and those that only the first of two shows
+ENTER, LEAVE = (np.s_[:, :9], np.s_[-7:]), (np.s_[:, -9:], np.s_[:7])
 
 
-def test_hits_two_pixels_wide_are_found_where_the_scene_enters():
-    expected = exposures_of_moved_stars()
+@pytest.mark.parametrize("n", [2, 3])
+def test_stars_that_enter_are_no_hits(n):
+    found = masks_of(exposures_of_moved_stars(n))
+    assert sum(found[-1][edge].sum() for edge in ENTER) <= 2
+    assert sum(found[0][edge].sum() for edge in LEAVE) <= 2
+
+
+@pytest.mark.parametrize(("n", "i", "edges"), [(3, 2, ENTER), (2, 1, ENTER), (2, 0, LEAVE)])
+def test_hits_two_pixels_wide_are_found_where_only_one_exposure_shows_the_scene(n, i, edges):
+    expected = exposures_of_moved_stars(n)
+    tracks, there = np.zeros_like(expected[0]), np.zeros_like(expected[0], dtype=bool)
+    for edge in edges:
+        there[edge] = True
+    tracks[there] = 400.0
+    rows, columns = np.indices(there.shape)
+    # across each edge, pairs of ten rows or columns
+    tracks *= np.where(there[:, [90]], columns % 10 < 2, rows % 10 < 2)
     hits = np.zeros_like(expected)
-    hits[2, 20:140:10, 2:8] = hits[2, 21:140:10, 2:8] = 400.0
-    hits[2, -7:-1, 20:170:10] = hits[2, -7:-1, 21:170:10] = 400.0
+    hits[i] = tracks
     strong = hits > 5 * np.sqrt(expected + 4**2)
     assert strong.sum() > 250
-    assert masks_of(expected, hits)[strong].mean() > 0.8
+    assert masks_of(expected, hits)[strong].mean() > 0.75
+
+
+def test_the_scene_that_two_exposures_show():
+    assert shown_by_two((20, 30), [(0, 0), (0, 0)]) == (slice(0, 20), slice(0, 30))
+    assert shown_by_two((20, 30), [(0, 0), (9, -7)]) == (slice(7, 20), slice(0, 21))
+    assert shown_by_two((20, 30), [(-5, 4), (4, -3)]) == (slice(3, 16), slice(5, 26))
+    assert shown_by_two((20, 30), [(0, 0), (-6, 5), (9, -7)]) == (slice(0, 20), slice(0, 30))
+    rows, columns = shown_by_two((10, 10), [(12, 0), (-12, 0)])
+    assert rows == slice(0, 10)
+    assert columns.start == columns.stop

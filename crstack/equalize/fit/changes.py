@@ -16,6 +16,7 @@ __all__ = [
     "change_by_step",
     "largest_blur",
     "unseen_light",
+    "unseen_pixels",
     "without_hot",
 ]
 
@@ -107,16 +108,31 @@ def change_by_step(scene, noise, blur, own, factor, step):
     return _without_noise(change, moved(own, step) + (moved(noise, step) + noise) * factor**2)
 
 
-def _unseen_pixels(shape, step):
-    """Pixels (ny, nx) of a shifted exposure whose scene the common image does not show: bool."""
-    rows, columns = entered(step)
-    unseen = np.zeros(shape, bool)
-    unseen[rows] = True
-    unseen[:, columns] = True
+def unseen_pixels(shape, step, shown):
+    """Pixels of an exposure whose scene the common image does not show.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (ny, nx).
+    step : tuple of int
+        Whole pixels (dx, dy) by which the exposure is shifted.
+    shown : tuple of slice
+        Rows and columns of the common image that show the scene.
+
+    Returns
+    -------
+    unseen : `~numpy.ndarray` of bool
+        (ny, nx).
+    """
+    unseen = np.ones(shape, bool)
+    dx, dy = step
+    seen = (slice(max(side.start + by, 0), max(side.stop + by, 0)) for side, by in zip(shown, (dy, dx), strict=True))
+    unseen[*seen] = False
     return unseen
 
 
-def unseen_light(left, step):
+def unseen_light(left, unseen):
     """Squared light of the scene that the common image does not show, as one exposure has it.
 
     A morphological opening removes structures that are narrower than the image of a star, which are hits.
@@ -125,19 +141,19 @@ def unseen_light(left, step):
     ----------
     left : `~numpy.ndarray`
         (ny, nx) the exposure minus what is expected of it.
-    step : tuple of int
-        Whole pixels (dx, dy) by which it is shifted.
+    unseen : `~numpy.ndarray` of bool
+        (ny, nx) its pixels of such a scene.
 
     Returns
     -------
     squares : `~numpy.ndarray`
         (M,) of these pixels.
     """
-    light = CORE * np.maximum(ndimage.grey_opening(left, footprint=OPENING), 0)
-    return light[_unseen_pixels(left.shape, step)] ** 2
+    light = CORE * ndimage.grey_opening(np.abs(left), footprint=OPENING)
+    return light[unseen] ** 2
 
 
-def add_unseen(noises, squares, step):
+def add_unseen(noises, squares, unseen):
     """Add the light of a scene that the common image does not show to the variances of some exposures, in place.
 
     All these exposures are shifted alike and show the same scene. The faintest of their squared lights is added,
@@ -149,12 +165,12 @@ def add_unseen(noises, squares, step):
         (ny, nx) variance of the change of each of these exposures.
     squares : sequence of `~numpy.ndarray`
         (M,) squared `unseen_light` of each.
-    step : tuple of int
-        Whole pixels (dx, dy) by which they are shifted.
+    unseen : `~numpy.ndarray` of bool
+        (ny, nx) the M pixels of such a scene.
     """
     least = np.min(squares, axis=0)
     for noise in noises:
-        noise[_unseen_pixels(noise.shape, step)] += least
+        noise[unseen] += least
 
 
 def largest_blur(blurs, changes, steps):

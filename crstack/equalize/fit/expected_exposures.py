@@ -9,6 +9,7 @@ from crstack.equalize.fit.changes import (
     change_by_step,
     largest_blur,
     unseen_light,
+    unseen_pixels,
     without_hot,
 )
 from crstack.equalize.fit.differences import Differences
@@ -19,10 +20,10 @@ from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.object_part import object_of
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.hot_pixels import medians_around
-from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
+from crstack.equalize.terms.steps import confirmed_steps, entered, moved, shown_by_two, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.medians import median_of_values
-from crstack.utils.memory import empty_image, kept, relax, stacked
+from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import row_bands
 
@@ -185,7 +186,7 @@ class ExpectedExposures:
         ])  # fmt: skip
         self._fill_what_enters(cube)
         sort_exposures(cube)
-        common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
+        common = self._shown((cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2)
         self.change(common, self.variance_of(common))
 
     def first_levels(self, levels, share=1.0):
@@ -233,6 +234,17 @@ class ExpectedExposures:
             plane[rows] = cube[at_rest][rows]
             plane[:, columns] = cube[at_rest][:, columns]
 
+    def _shown(self, common):
+        """A common image with its edge pixels repeated where only one exposure shows the scene, with its hits."""
+        shown = shown_by_two(common.shape, self.steps)
+        if common[*shown].shape == common.shape:
+            return common
+        rows, columns = (
+            np.clip(np.arange(length), side.start, max(side.stop - 1, side.start))
+            for length, side in zip(common.shape, shown, strict=True)
+        )
+        return common[rows[:, None], columns]
+
     def common(self, contrast, mean=False):
         """The common image: a median, or a mean of clean values if ``mean`` is set or the exposures are unlike.
 
@@ -245,7 +257,7 @@ class ExpectedExposures:
         images = self._latest[1]
         if (contrast, mean) not in images:
             images.clear()
-            images[contrast, mean] = self._new_common(contrast, mean)
+            images[contrast, mean] = self._shown(self._new_common(contrast, mean))
         return images[contrast, mean]
 
     def _new_common(self, contrast, mean):
@@ -306,7 +318,7 @@ class ExpectedExposures:
         """The changes by shift and seeing, without noise."""
         self.changes, self.blurs, self.noises, scene = [], [], [], common
         noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
-        moved_by_pixels, unseen = any(map(any, self.steps)), {}
+        moved_by_pixels = any(map(any, self.steps))
         if self.kernels.any() or moved_by_pixels:
             scene = without_hot(common, variance, noise, moved_by_pixels)
         for i, (factor, step) in enumerate(zip(np.float32(self.factors), self.steps, strict=True)):
@@ -314,16 +326,30 @@ class ExpectedExposures:
             change = blur
             if any(step):
                 change, own = change_by_step(scene, noise, blur, own, factor, step)
-                light = unseen_light(self.levels[i] - self.backgrounds[i] - factor * common - change, step)
-                unseen.setdefault(step, {})[i] = light
             if sum(split_kernel(self.kernels[i])[3:5]) > WIDER:
                 add_light_from_beyond(own, self._left(i, common, change), variance)
             blur, change, own = kept((blur, change, own))
             self.blurs.append(blur)
             self.changes.append(change)
             self.noises.append(own)
-        for step, lights in unseen.items():
-            add_unseen([self.noises[i] for i in lights], list(lights.values()), step)
+        if moved_by_pixels:
+            self._add_unseen(common)
+
+    def _add_unseen(self, common):
+        """Add the light of a scene that the common image does not show to the variances of the changes."""
+        shown, alike = shown_by_two(common.shape, self.steps), {}
+        for i, step in enumerate(self.steps):
+            alike.setdefault(step, []).append(i)
+        for step, some in alike.items():
+            unseen = unseen_pixels(common.shape, step, shown)
+            if not unseen.any():
+                continue
+            for i in some:
+                if not np.ndim(self.noises[i]):
+                    # no kernel, and no shift by a pixel
+                    self.noises[i] = zero_image(common.shape)
+            lights = [unseen_light(self._left(i, common, self.changes[i]), unseen) for i in some]
+            add_unseen([self.noises[i] for i in some], lights, unseen)
 
     def _left(self, i, common, change):
         """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""

@@ -8,7 +8,7 @@ from crstack.utils.medians import of_rank, reflected_median
 from crstack.utils.pixels import central_shift, contrast_of, dilate
 from crstack.utils.threads import map_threads
 
-__all__ = ["confirmed_steps", "entered", "incomplete_edges", "moved", "steps_of", "whole_steps"]
+__all__ = ["confirmed_steps", "entered", "incomplete_edges", "moved", "shown_by_two", "steps_of", "whole_steps"]
 
 #: largest step in pixels
 LARGEST = 16
@@ -54,6 +54,29 @@ def moved(image, step):
 def entered(step):
     """Slices of the rows and of the columns that enter where an image is moved by (dx, dy)."""
     return tuple(slice(0, one) if one >= 0 else slice(one, None) for one in step[::-1])
+
+
+def shown_by_two(shape, steps):
+    """Rows and columns of the scene that two or more exposures show.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (ny, nx).
+    steps : sequence of (int, int)
+        (dx, dy) of each of two or more exposures.
+
+    Returns
+    -------
+    rows, columns : slice
+        At the pixels of the scene. They are empty if the exposures do not overlap.
+    """
+    box = []
+    for side, along in zip(shape, zip(*((dy, dx) for dx, dy in steps), strict=True), strict=True):
+        starts = sorted(max(-one, 0) for one in along)
+        ends = sorted(min(side - one, side) for one in along)
+        box.append(slice(starts[1], max(ends[-2], starts[1])))
+    return tuple(box)
 
 
 def incomplete_edges(steps, reach=0):
