@@ -13,7 +13,9 @@ from crstack.utils.log import log
 
 __all__ = ["execute"]
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+#: exit code after a signal: this plus the number of the signal
+SIGNALLED = 128
 #: errors of names that no file can have: too long, or a circle of links
 BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
 #: errors of a disk, of the network that it is on, and of the limits of a process
@@ -30,7 +32,7 @@ atexit.register(gc.freeze)
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM."""
+    """SIGTERM, or SIGHUP of a terminal that is closed; the argument is the number of the signal."""
 
 
 def execute(arguments):
@@ -59,7 +61,7 @@ def _execute(arguments, console):
         console.seen.implausible.clear()
         terminated = isinstance(interrupt, _Terminated)
         log.error("%s%s", "terminated" if terminated else "interrupted", _words_on_what_is_left(console))
-        return TERMINATED if terminated else INTERRUPTED
+        return SIGNALLED + interrupt.args[0] if terminated else INTERRUPTED
     except (CRStackError, MemoryError) as error:
         console.show_implausible()
         return _code_of(error, console)
@@ -105,17 +107,23 @@ def _report(error, code):
 
 @contextmanager
 def _terminated_as_interrupted():
-    """Handle SIGTERM like Ctrl-C."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, unless they are ignored, as after ``nohup``."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    handled = [number for number in numbers if before[number] != signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number, frame):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the clean-up
-        raise _Terminated
+        for one in handled:
+            signal.signal(one, signal.SIG_IGN)  # a second one must not stop the clean-up
+        raise _Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    for number in handled:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in handled:
+            signal.signal(number, before[number])

@@ -253,18 +253,46 @@ def test_verify_without_a_display_says_so(here, capsys):
 # bad luck
 
 
-def test_termination_is_like_an_interrupt(here, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_termination_is_like_an_interrupt(here, monkeypatch, capsys, name):
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("the system has no such signal")
+
     def terminate(*arguments, **keywords):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         time.sleep(10)
 
     monkeypatch.setattr(CRStack, "detect", terminate)
-    before = signal.getsignal(signal.SIGTERM)
-    assert main(["run", parameters(), "--output-dir", "out"]) == 143
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        assert main(["run", parameters(), "--output-dir", "out"]) == 128 + number
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
     # nothing was written: there is no directory to speak of
     assert capsys.readouterr().err == "crstack: error: terminated\n"
     assert not Path("out").exists()
-    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_is_ignored_does_not_end_the_run(here, monkeypatch, name):
+    """``nohup`` ignores SIGHUP."""
+    number = getattr(signal, name, None)
+    if number is None:
+        pytest.skip("the system has no such signal")
+    detect = CRStack.detect
+
+    def send(stack, *arguments, **keywords):
+        os.kill(os.getpid(), number)
+        return detect(stack, *arguments, **keywords)
+
+    monkeypatch.setattr(CRStack, "detect", send)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert main(["run", parameters(), "--output-dir", "out", "--no-plots"]) == 0
+    finally:
+        signal.signal(number, before)
 
 
 def test_an_interrupt_while_products_are_written(here, monkeypatch, capsys):
