@@ -19,7 +19,7 @@ WITHOUT_FILE = (
 
 def do_run(arguments, console):
     """``crstack run``."""
-    from crstack.pipeline.beside import early_helper
+    from crstack.pipeline.helper_process import early_helper
 
     with early_helper(not (arguments.no_plots or arguments.dry_run)) as helper:
         _run_with(helper, arguments, console)

@@ -1,4 +1,4 @@
-"""Exposures that are not quite equivalent: flux factors, offsets, local response, overdispersion."""
+"""Exposures that differ: the expected image of each, from given and measured differences."""
 
 from crstack.equalize.equalized import EqualizedExposures
 from crstack.equalize.fit.differences import Differences

@@ -12,6 +12,7 @@ import numpy as np
 from crstack.exceptions import InputError
 from crstack.exposures.as_read import AsRead
 from crstack.exposures.bad_values.saturation import find_plateau, limit_with_noise
+from crstack.exposures.blank import is_constant
 from crstack.exposures.checks import checked
 from crstack.exposures.cube import Exposures
 from crstack.exposures.input.given import Reading
@@ -22,7 +23,6 @@ from crstack.exposures.input.overscan import warn_of_overscan
 from crstack.exposures.input.place import choose_place
 from crstack.exposures.input.planes import plane_of
 from crstack.exposures.input.reading import as_given, warn_of_cards
-from crstack.exposures.sanity import is_constant
 from crstack.files.names import short_names
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.validation import check_boolean, check_image_shape

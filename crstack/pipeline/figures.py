@@ -15,7 +15,7 @@ from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
 from crstack.methods import measured_of
 from crstack.mmcosmic import MMDecision
-from crstack.pipeline.beside import FAILURES, Drawing, Helper
+from crstack.pipeline.helper_process import FAILURES, Drawing, Helper
 from crstack.utils.cached import cached_property
 from crstack.utils.first_imports import first_imports
 from crstack.utils.log import log, section
@@ -173,7 +173,7 @@ def start_helper(stack, plots, early=None):
         The exposures.
     plots : bool
         Whether figures will be drawn.
-    early : `~crstack.pipeline.beside.Helper`, optional
+    early : `~crstack.pipeline.helper_process.Helper`, optional
         A process that was started before. It is used, or ended.
     """
     data = stack.exposures.data
@@ -207,12 +207,12 @@ def begin_figures(results, features, helper=None):
         Of the run.
     features : dict
         From `find_hits`.
-    helper : `~crstack.pipeline.beside.Helper`, optional
+    helper : `~crstack.pipeline.helper_process.Helper`, optional
         Process that also draws figures.
 
     Returns
     -------
-    drawing : `~crstack.pipeline.beside.Drawing`
+    drawing : `~crstack.pipeline.helper_process.Drawing`
         For `write_figures`; a context manager. Its files are in a hidden directory, because the helper may finish one
         at any time.
     """
@@ -232,7 +232,7 @@ def write_figures(results, drawing, console, also=()):
     ----------
     results : Results
         Of the run.
-    drawing : `~crstack.pipeline.beside.Drawing`
+    drawing : `~crstack.pipeline.helper_process.Drawing`
         From `begin_figures`.
     console : `~crstack.pipeline.console.Console`
         Progress bar.

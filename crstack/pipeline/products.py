@@ -44,7 +44,7 @@ def write_files(job, results, console, helper, *, plots, clean, files_at=""):
         Its masks and images.
     console : `~crstack.pipeline.console.Console`
         Progress bar and warnings.
-    helper : `~crstack.pipeline.beside.Helper` or None
+    helper : `~crstack.pipeline.helper_process.Helper` or None
         A second process for figures.
     plots, clean : bool
         Whether to draw figures, and to write each exposure with its hits replaced.

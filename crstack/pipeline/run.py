@@ -85,7 +85,7 @@ def run(
         Directory of the FITS files in links of the report, relative to it.
     mem_limit : int or str, optional
         Memory that the run may hold, such as "2GB"; by default as set in the file.
-    helper : `~crstack.pipeline.beside.Helper`, optional
+    helper : `~crstack.pipeline.helper_process.Helper`, optional
         A second process for figures that was started before.
     console : `~crstack.pipeline.console.Console`
         Log file and progress bar.

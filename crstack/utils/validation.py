@@ -152,7 +152,9 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
     shape : tuple of int, optional
         The shape that an image must have.
     minimum : float, optional
-        Smallest value allowed (itself not allowed if ``exclusive``).
+        Smallest value allowed.
+    exclusive : bool, optional
+        Whether the smallest value itself is not allowed.
 
     Raises
     ------

@@ -10,8 +10,8 @@ from astropy.nddata import CCDData
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
+from crstack.exposures.blank import blank_part
 from crstack.exposures.digits import digit_of, rounding_variance, side_of_blocks, with_lines
-from crstack.exposures.sanity import blank_part
 
 SHAPE = (150, 160)
 

@@ -11,10 +11,10 @@ from crstack.datasets import make_stack
 from crstack.equalize.terms.steps import LARGEST
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
+from crstack.exposures.blank import blank_part, is_constant, unlit
 from crstack.exposures.comparison.copies import is_nearly_same, is_same
 from crstack.exposures.comparison.displacement import displacement
 from crstack.exposures.comparison.fields import ALIGNED
-from crstack.exposures.sanity import blank_part, is_constant, unlit
 from crstack.exposures.scatter.noise_sample import noise_ratio
 
 SHAPE = (60, 70)

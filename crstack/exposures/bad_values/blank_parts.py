@@ -10,8 +10,8 @@ from crstack.exposures.as_read import least_noise
 from crstack.exposures.bad_values.marking import place_of_pixels, with_bad
 from crstack.exposures.bad_values.saturation import LEAST_PIXELS
 from crstack.exposures.bad_values.saturation_of_stack import clipped_values, find_shared_plateau, warn_of_saturation
+from crstack.exposures.blank import BLOCK, blank_part
 from crstack.exposures.digits import digit_of, side_of_blocks, with_lines
-from crstack.exposures.sanity import BLOCK, blank_part
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 

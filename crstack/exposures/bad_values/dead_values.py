@@ -51,7 +51,7 @@ def find_dead_values(exposures, raw, same, negative=None):
     Light has noise, so values of independent exposures differ. Values in steps, such as whole numbers, may be equal by
     chance, where the noise is about one step. The smallest group is therefore so large that noise gives none. The
     surroundings are the pixels at a distance of 5 to 7 on both sides, along the row or the column. Wider areas of one
-    value, such as the border of a registered image, are what `crstack.exposures.sanity.blank_part` finds.
+    value, such as the border of a registered image, are what `crstack.exposures.blank.blank_part` finds.
     """
     least = _least_pixels(exposures, raw)
     if least is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crstack.exposures.blank import unlit
 from crstack.exposures.comparison.displacement import displacement
 from crstack.exposures.comparison.focus import out_of_focus
 from crstack.exposures.comparison.rotation import rotation
@@ -19,7 +20,6 @@ from crstack.exposures.comparison.structures import compared, lacking_of, light_
 from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.cube import ALIGNED
 from crstack.exposures.input.items import MINIMUM_EXPOSURES
-from crstack.exposures.sanity import unlit
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads

@@ -3,7 +3,7 @@
 import numpy as np
 
 from crstack.exceptions import InputError
-from crstack.exposures.sanity import level_of_darkest_blocks
+from crstack.exposures.blank import level_of_darkest_blocks
 from crstack.exposures.scatter.noise_causes import (
     middle_ratio,
     words_of_too_little,

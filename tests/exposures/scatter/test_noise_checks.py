@@ -13,7 +13,7 @@ from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.sanity import level_of_darkest_blocks
+from crstack.exposures.blank import level_of_darkest_blocks
 
 GAIN, READNOISE, SHAPE = 1.7, 5.0, (150, 160)
 

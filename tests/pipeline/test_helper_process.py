@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from crstack import plotting
-from crstack.pipeline import beside, figures
-from crstack.pipeline.beside import Drawing, Helper
+from crstack.pipeline import figures, helper_process
+from crstack.pipeline.helper_process import Drawing, Helper
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def findable(monkeypatch):
     """Let the helper import this module."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     for one in (Write, _Save, Fail, nothing):
-        monkeypatch.setattr(one, "__module__", "test_beside")
-    monkeypatch.setitem(sys.modules, "test_beside", sys.modules[__name__])
+        monkeypatch.setattr(one, "__module__", "test_helper_process")
+    monkeypatch.setitem(sys.modules, "test_helper_process", sys.modules[__name__])
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_both_processes_draw_and_each_job_is_done_once(helper, tmp_path):
 
 
 def test_the_helper_reports_failures(helper, tmp_path, monkeypatch):
-    monkeypatch.setattr(beside, "_claim", lambda folder, i: False)  # the helper takes all
+    monkeypatch.setattr(helper_process, "_claim", lambda folder, i: False)  # the helper takes all
     outcomes = draw_all([nothing, Fail(), _Save(tmp_path / "a.npy", np.ones((3, 4)))], helper, here=1)
     assert outcomes == [(False, "", []), (None, "no such panel", ["careful"]), (True, "", [])]
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.ones((3, 4)))
@@ -103,7 +103,7 @@ def test_the_helper_reports_failures(helper, tmp_path, monkeypatch):
 def test_a_dead_helper_leaves_its_jobs_to_this_process(helper, tmp_path, monkeypatch):
     helper.process.kill()
     helper.process.wait()
-    monkeypatch.setattr(beside, "_claim", lambda folder, i: False)  # as if it had taken all of them
+    monkeypatch.setattr(helper_process, "_claim", lambda folder, i: False)  # as if it had taken all of them
     outcomes = draw_all([Write(tmp_path / "a", np.ones(3))], helper)
     assert outcomes == [(True, "", [])]
     assert (tmp_path / "a").read_text() == f"{os.getpid()} 3.0"
@@ -118,9 +118,9 @@ def test_what_pickle_cannot_take_is_drawn_here(helper, tmp_path):
 def test_arrays_are_written_once(tmp_path):
     values = np.zeros((300, 400), np.float32)
     jobs = [_Save(tmp_path / str(i), values) for i in range(5)]
-    assert beside._write_jobs(tmp_path, jobs)
+    assert helper_process._write_jobs(tmp_path, jobs)
     assert (tmp_path / "arrays").stat().st_size == values.nbytes
-    read = beside._read_jobs(tmp_path)
+    read = helper_process._read_jobs(tmp_path)
     np.testing.assert_array_equal(read[4].values, values)
     assert not read[4].values.flags.writeable
 
@@ -128,16 +128,16 @@ def test_arrays_are_written_once(tmp_path):
 def test_an_early_helper_is_started_where_libraries_are_still_to_load(monkeypatch):
     monkeypatch.setenv("CRSTACK_NUM_THREADS", "2")
     monkeypatch.setitem(sys.modules, "crstack.plotting", plotting)
-    with beside.early_helper() as helper:
+    with helper_process.early_helper() as helper:
         assert helper is None
     monkeypatch.delitem(sys.modules, "crstack.plotting")
-    with beside.early_helper(wanted=False) as helper:
+    with helper_process.early_helper(wanted=False) as helper:
         assert helper is None
-    with beside.early_helper() as helper:
+    with helper_process.early_helper() as helper:
         assert helper.is_free
     assert helper.process.poll() is not None
     monkeypatch.setenv("CRSTACK_NUM_THREADS", "1")
-    with beside.early_helper() as helper:
+    with helper_process.early_helper() as helper:
         assert helper is None
 
 

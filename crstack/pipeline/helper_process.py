@@ -50,7 +50,7 @@ class Helper:
 
     def __init__(self):
         # -P: nothing is imported from the current directory
-        command = [sys.executable, "-P", "-m", "crstack.pipeline.beside"]
+        command = [sys.executable, "-P", "-m", "crstack.pipeline.helper_process"]
         self._has_begun = False
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
