@@ -140,7 +140,7 @@ def unseen_light(left, unseen):
     Parameters
     ----------
     left : `~numpy.ndarray`
-        (ny, nx) the exposure minus what is expected of it.
+        (ny, nx) how much the exposure differs from what is expected of it, 0 or more.
     unseen : `~numpy.ndarray` of bool
         (ny, nx) its pixels of such a scene.
 
@@ -149,7 +149,7 @@ def unseen_light(left, unseen):
     squares : `~numpy.ndarray`
         (M,) of these pixels.
     """
-    light = CORE * ndimage.grey_opening(np.abs(left), footprint=OPENING)
+    light = CORE * ndimage.grey_opening(left, footprint=OPENING)
     return light[unseen] ** 2
 
 

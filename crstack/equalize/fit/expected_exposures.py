@@ -336,7 +336,11 @@ class ExpectedExposures:
             self._add_unseen(common)
 
     def _add_unseen(self, common):
-        """Add the light of a scene that the common image does not show to the variances of the changes."""
+        """Add the light of a scene that the common image does not show to the variances of the changes.
+
+        Of three or more exposures, values that are too low there show their error, as elsewhere. Of two exposures, the
+        other one would seem to be hit.
+        """
         shown, alike = shown_by_two(common.shape, self.steps), {}
         for i, step in enumerate(self.steps):
             alike.setdefault(step, []).append(i)
@@ -348,7 +352,8 @@ class ExpectedExposures:
                 if not np.ndim(self.noises[i]):
                     # no kernel, and no shift by a pixel
                     self.noises[i] = zero_image(common.shape)
-            lights = [unseen_light(self._left(i, common, self.changes[i]), unseen) for i in some]
+            left = (self._left(i, common, self.changes[i]) for i in some)
+            lights = [unseen_light(np.abs(one) if len(self.levels) == 2 else one.clip(0), unseen) for one in left]
             add_unseen([self.noises[i] for i in some], lights, unseen)
 
     def _left(self, i, common, change):
