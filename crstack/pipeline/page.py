@@ -1,6 +1,5 @@
 """``report.html``: the page of a run, made of its results."""
 
-import base64
 import re
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import numpy as np
 from crstack.files.whole import atomic_path
 from crstack.masks import exposure_name
 from crstack.methods import measured_of
-from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
+from crstack.report import Figure, Layer, Report, Section, encode_viewer, figure_text, list_hits, render
 from crstack.utils.version import crstack_version
 from crstack.utils.words import counted
 
@@ -340,8 +339,8 @@ def _figures(paths):
     shown, used = [], 0
     wanted = [path for kind in SHOWN for path in paths if path.stem.startswith(kind)]
     for path in wanted:
-        text = base64.b64encode(path.read_bytes()).decode("ascii")
-        if used + len(text) > FIGURES:
+        text = figure_text(path.read_bytes(), FIGURES - used)
+        if text is None:
             break
         used += len(text)
         shown.append(Figure(path.name, _caption(path.stem), text))

@@ -9,7 +9,7 @@ import numpy as np
 
 from crstack.utils.normal import MEDIAN_DIFFERENCE
 
-__all__ = ["Scale", "Tiles", "encode_tiles", "png_text", "select_tiles"]
+__all__ = ["Scale", "Tiles", "encode_tiles", "figure_text", "png_text", "select_tiles"]
 
 #: codes for one unit of the scale, in the tiles: the precision is 0.1 % of a value, or a thousandth of the noise
 FINE = 1024
@@ -23,6 +23,8 @@ SAMPLE = 200_000
 SIDE = 16
 #: pixels shown around a hit at full resolution, and the longest side of such a window
 AROUND, LONGEST = 8, 96
+#: colours of a figure that is too large for the page, and sides of it over those of its file, until it fits
+COLOURS, SMALLER = 256, (1.0, 2 / 3, 1 / 2)
 #: tiles that are compressed together
 TOGETHER = 64
 
@@ -110,6 +112,40 @@ def png_text(values):
     file = io.BytesIO()
     Image.fromarray(values).save(file, "PNG", compress_level=6)
     return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def figure_text(data, largest):
+    """Encode a figure in base64, with fewer colours and pixels if it is too large.
+
+    Parameters
+    ----------
+    data : bytes
+        The PNG file of the figure.
+    largest : int
+        Largest number of characters.
+
+    Returns
+    -------
+    text : str or None
+        None if the figure does not fit.
+    """
+    from PIL import Image
+
+    text = base64.b64encode(data).decode("ascii")
+    if len(text) <= largest:
+        return text
+    with Image.open(io.BytesIO(data)) as image:
+        whole = image.convert("RGB")
+    for scale in SMALLER:
+        size = tuple(round(scale * side) for side in whole.size)
+        smaller = whole if scale == 1 else whole.resize(size, Image.Resampling.LANCZOS)
+        file = io.BytesIO()
+        # this method keeps the colours of small symbols
+        smaller.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(file, "PNG")
+        text = base64.b64encode(file.getvalue()).decode("ascii")
+        if len(text) <= largest:
+            return text
+    return None
 
 
 @dataclass(frozen=True)
