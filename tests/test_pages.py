@@ -85,6 +85,20 @@ def test_the_page_of_warnings_quotes_warnings_of_the_code():
     assert [one for one in quoted if one not in known] == []
 
 
+@pytest.mark.parametrize("command", ["run", "batch", "init", "demo"])
+def test_the_page_of_the_command_has_its_options(command):
+    from crstack.cli.parser import make_parser
+
+    text = (ROOT / "docs" / "reference" / "command.rst").read_text(encoding="utf-8")
+    section = re.split(r"^crstack (\w+)\n-+\n", text, flags=re.MULTILINE)
+    sections = dict(zip(section[1::2], section[2::2], strict=True))
+    actions = make_parser().commands[command]._actions
+    # the options of the log are explained once
+    options = [one.option_strings for one in actions if one.option_strings and one.dest not in {"help", "log_level"}]
+    assert len(options) > 1
+    assert [names for names in options if not any(name in sections[command] for name in names)] == []
+
+
 def test_the_page_of_large_stacks_has_the_memory_of_the_code():
     from crstack import JointPosterior, LACosmicDetector, MMCosmic, PyCosmicDetector
     from crstack.equalize.settings import BYTES_OF_OFFSETS, BYTES_OF_SEEING
