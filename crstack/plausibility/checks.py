@@ -113,12 +113,11 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
     # one warning on a wrong noise is enough
     known = exposures.doubted and max_fraction is None
-    if not known:
-        warn_of_understated_noise(masks, exposures)
     sample = unflagged(masks, exposures)
     # what is measured has no meaning where stars are far apart, out of focus, or of another field
     if exposures.comparable:
         if not known:
+            warn_of_understated_noise(masks, exposures)
             compare_noise_of_parts(exposures, sample, differences)
         warn_of_region(masks, exposures)
         warn_of_single_values(masks, exposures)

@@ -16,6 +16,7 @@ from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
 from crstack.exposures.scatter.noise_sample import NoiseSample
+from crstack.joint import ExcessVariance
 from crstack.masks import Code, MaskSet
 from crstack.plausibility import check_plausible, checks, implausibilities, shifts, unlike_light
 
@@ -352,3 +353,16 @@ def test_flagged_structures_have_a_warning_where_no_other_explains_them(
     masks = replace(masks_with((fraction, 0.0, 0.0)), decision=decision)
     check_plausible(masks, loaded, noise=False)
     assert len(asked) == looked_for
+
+
+@pytest.mark.parametrize("change", [{}, {"strange": ("exposure 2",)}, {"displaced": (("exposure 3", 0.0, 25.0),)}])
+def test_the_measured_noise_has_no_warning_where_exposures_do_not_show_one_scene(change):
+    """Structures at other places are taken for noise there, which would be understated a thousand times."""
+    loaded = replace(load_exposures(exposures(), readnoise=4 * u.electron), **change)
+    result = SimpleNamespace(excess=ExcessVariance(constant=1e7))
+    decision = SimpleNamespace(result=result, measured=None, unexplained_shift=0.0)
+    masks = replace(masks_with((0.0, 0.0, 0.0)), decision=decision)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_plausible(masks, loaded, noise=False)
+    assert len([one for one in caught if "the noise is understated" in str(one.message)]) == (not change)
