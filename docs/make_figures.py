@@ -17,7 +17,7 @@ from scipy import ndimage
 from crstack import Code, CRStack, PyCosmicDetector, SplineBoundary
 from crstack.datasets import make_stack
 from crstack.plotting import plot_diagram, save_figure
-from crstack.plotting.style import SYMBOLS
+from crstack.plotting.symbols import SYMBOLS
 
 IMAGES = Path(__file__).parent / "images"
 

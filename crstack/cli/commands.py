@@ -73,7 +73,7 @@ def _parameters_of(arguments):
 def do_init(arguments, console):
     """``crstack init``."""
     from crstack.cli.init import parameter_file, write_parameter_file
-    from crstack.pipeline.console import print_whole
+    from crstack.pipeline.log_handlers import print_whole
 
     if arguments.output is None:
         print_whole(parameter_file(arguments.images).removesuffix("\n"))
@@ -84,7 +84,7 @@ def do_init(arguments, console):
 def do_completion(arguments, console):
     """``crstack completion``."""
     from crstack.cli.completion import completion
-    from crstack.pipeline.console import print_whole
+    from crstack.pipeline.log_handlers import print_whole
 
     print_whole(completion(arguments.parser, arguments.shell))
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crstack.exceptions import CRStackError, ImplausibleResultWarning, InputError
+from crstack.pipeline.log_handlers import KeptWarnings, LogFile, Screen
 from crstack.utils.disk import why_not_writable
 from crstack.utils.log import LOGGER, NOTE, log
 
-__all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to", "print_whole"]
+__all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to"]
 
-WIDTH = 79
 #: state of the output directory after an interrupted run, as words
 IF_STOPPED = "may hold files of this run and of an earlier one: run the same command again"
 
@@ -30,102 +30,6 @@ class SessionStopped(CRStackError):
 
 class WorkFailedError(CRStackError):
     """The work has begun and cannot be finished."""
-
-
-class _Screen(logging.StreamHandler):
-    """Plain lines; characters that the terminal cannot show are escaped.
-
-    If a stream is closed or full, one message reports it, and the work continues without it.
-    """
-
-    def format(self, record):
-        """Text of a message: a title has a line beside it, and a warning begins with its kind."""
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        text = record.getMessage()
-        if getattr(record, "section", False):
-            dash = "─" if encoding.lower().startswith("utf") else "-"
-            text = f"\n{dash * 2} {text} ".ljust(WIDTH + 1, dash)
-        elif record.levelno >= logging.WARNING:
-            text = f"crstack: {record.levelname.lower()}: {text}"
-        return text.encode(encoding, "backslashreplace").decode(encoding)
-
-    def handleError(self, record):
-        """Stop using the stream if it cannot be written."""
-        error = sys.exception()
-        if not isinstance(error, OSError | ValueError):
-            super().handleError(record)
-            return
-        LOGGER.removeHandler(self)
-        _discard(self.stream)
-        if self.stream is sys.stdout:
-            log.warning("standard output cannot be written (%s); the run continues without it", _reason(error))
-
-
-class _LogFile(logging.FileHandler):
-    """A log file. If it can no longer be written, one message reports it."""
-
-    def __init__(self, path):
-        super().__init__(path, mode="w", encoding="utf-8")
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
-        self.lost = False
-
-    def emit(self, record):
-        """Write a line, unless writing has failed before."""
-        if not self.lost:
-            super().emit(record)
-
-    def handleError(self, record):
-        """Stop using the file."""
-        self._lose(sys.exception())
-
-    def _lose(self, error):
-        """Report once that the log file cannot be written."""
-        if not self.lost:
-            self.lost = True
-            log.warning("log file %s cannot be written (%s); the run continues without it", self.baseFilename, error)
-
-    def close(self):
-        """Close the file."""
-        try:
-            super().close()
-        except OSError as error:
-            self._lose(error.strerror or error)
-
-
-def _reason(error):
-    return getattr(error, "strerror", None) or error
-
-
-def print_whole(text):
-    """Print to standard output; if what reads it has ended, such as ``head`` behind a pipe, the rest is left out."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        _discard(sys.stdout)
-
-
-def _discard(stream):
-    """Discard the buffer of a stream, so that it does not fail again when Python ends."""
-    try:
-        number = stream.fileno()
-    except (OSError, ValueError, AttributeError):
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, number)
-    os.close(nowhere)
-
-
-class _Kept(logging.Handler):
-    """Stores the warnings, for the page of the run."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.messages = []
-
-    def emit(self, record):
-        """Keep the message, unless it is kept already."""
-        if not getattr(record, "kept", False):
-            self.messages.append(record.getMessage())
 
 
 class Seen:
@@ -246,7 +150,7 @@ class Console:
         if self._keeper is None or self._keeper.target is not None:
             return
         try:
-            target = _LogFile(self.log_file)
+            target = LogFile(self.log_file)
         except OSError as error:
             raise InputError(f"log file must be writable; got {self.log_file} ({error.strerror})") from error
         self._keeper.setTarget(target)
@@ -331,13 +235,13 @@ def logging_to(level):
     from astropy import log as astropy_log
 
     number = NOTE if level == "note" else getattr(logging, level.upper())
-    kept, screens = _Kept(), []
+    kept, screens = KeptWarnings(), []
     if sys.stdout is not None:  # it is None if it was closed before Python started
-        screens.append(_Screen(sys.stdout))
+        screens.append(Screen(sys.stdout))
         screens[-1].setLevel(number)
         screens[-1].addFilter(lambda record: record.levelno < logging.WARNING)
     if sys.stderr is not None:
-        screens.append(_Screen(sys.stderr))
+        screens.append(Screen(sys.stderr))
         screens[-1].setLevel(max(number, logging.WARNING))
     before, astropy_level = (LOGGER.level, LOGGER.propagate), astropy_log.level
     LOGGER.setLevel(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Tables and figures of a run, made after masks and images are written."""
+"""Figures of a run, made after masks and images are written."""
 
 import sys
 import time
@@ -7,31 +7,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from crstack.files.whole import atomic_path
-from crstack.joint import JointDecision
 from crstack.masks import exposure_name
-from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
+from crstack.masks.features import PROBLEMATIC, categories_of
 from crstack.methods import measured_of
-from crstack.mmcosmic import MMDecision
 from crstack.pipeline.helper_process import FAILURES, Drawing, Helper
-from crstack.utils.cached import cached_property
+from crstack.pipeline.writer import log_file
 from crstack.utils.first_imports import first_imports
 from crstack.utils.log import log, section
 from crstack.utils.memory import place_of
-from crstack.utils.threads import map_images, n_threads
+from crstack.utils.threads import n_threads
 
 __all__ = [
     "FAILURES",
-    "Results",
     "begin_figures",
-    "find_hits",
-    "log_file",
-    "paths_of_tables",
     "start_helper",
     "write_figures",
-    "write_tables",
 ]
 
 #: resolution of figures with images, which are large files
@@ -49,119 +39,6 @@ WHY_SO_NAMED = {
     "MEANCRT": "pixels hit in any exposure; hits that touch count as one. numina-crmasks gives this figure the name "
     "diagnostic_meancr; it does not show MEANCR"
 }
-
-
-@dataclass(frozen=True)
-class Results:
-    """Results of a run for tables and figures.
-
-    Attributes
-    ----------
-    configuration : `~crstack.config.configuration.Configuration`
-        Settings.
-    stack : `~crstack.CRStack`
-        The exposures.
-    masks : `~crstack.MaskSet`
-        The masks.
-    output : `~pathlib.Path`
-        Directory of the products.
-    """
-
-    configuration: object
-    stack: object
-    masks: object
-    output: object
-
-    def view(self, name):
-        """A mask with its images; those of the exposures are the same objects in all views."""
-        view = self.stack.plot.mask_view(name, masks=self.masks)
-        image = view.image
-        for i, (_, exposure) in enumerate(self._exposures):
-            if name == exposure_name(i):
-                image = exposure
-        return replace(view, image=image, others=(view.others[0], *self._exposures))
-
-    @cached_property
-    def _exposures(self):
-        return tuple((f"exposure {i + 1}", data) for i, data in enumerate(self.stack.exposures.data))
-
-    @property
-    def in_diagram(self):
-        """The decision of M.M.Cosmic if it used a diagram; otherwise None."""
-        decision = self.masks.decision
-        return decision if isinstance(decision, MMDecision) and decision.diagram is not None else None
-
-    @property
-    def joint_summary(self):
-        """Fitted values of the joint decision, as numbers; empty for other methods."""
-        return {} if self._joint_result is None else dict(self._joint_result.summary())
-
-    @property
-    def joint_in_words(self):
-        """The same as readable text; empty for other methods."""
-        return {} if self._joint_result is None else self._joint_result.in_words()
-
-    @property
-    def _joint_result(self):
-        decision = self.masks.decision
-        return decision.result if isinstance(decision, JointDecision) else None
-
-
-def log_file(path):
-    """Log name and size of a file."""
-    size = path.stat().st_size
-    words = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-    log.info("  %-30s %10s", path.name, words)
-
-
-def find_hits(results):
-    """Tables of the hits.
-
-    Parameters
-    ----------
-    results : Results
-        Of the run.
-
-    Returns
-    -------
-    features : dict of str to `~astropy.table.QTable`
-        Hits of MEDIANCR and of the problematic pixels.
-    """
-    names = ("MEDIANCR", PROBLEMATIC)
-    results.stack.statistics  # noqa: B018 (computed once, not in each thread)
-    tables = map_images(lambda name: results.stack.features(name, masks=results.masks), names)
-    return dict(zip(names, tables, strict=True))
-
-
-def paths_of_tables(results):
-    """Paths of the files of `write_tables`."""
-    classes = (f"mediancr_identified_{category}.csv" for category in categories_of(results.masks))
-    return [results.output / name for name in ("mediancr_identified.ecsv", *classes, "problematic_pixels.csv")]
-
-
-def write_tables(results, features):
-    """Write the tables of the hits, and those of their pixels.
-
-    Parameters
-    ----------
-    results : Results
-        Of the run.
-    features : dict of str to `~astropy.table.QTable`
-        From `find_hits`.
-    """
-    masks, hits = results.masks, features["MEDIANCR"]
-    whole, *of_classes, problematic = paths_of_tables(results)
-    _write_table(hits, whole, "ascii.ecsv")
-    pixels = feature_pixels(masks, hits)
-    for category, path in zip(categories_of(masks), of_classes, strict=True):
-        numbers = hits["number"][hits["category"] == category]
-        _write_table(pixels[np.isin(pixels["CR_number"], numbers)], path, "ascii.csv")
-    _write_table(feature_pixels(masks, features[PROBLEMATIC], PROBLEMATIC), problematic, "ascii.csv")
-
-
-def _write_table(table, path, layout):
-    with atomic_path(path) as temporary:
-        table.write(temporary, format=layout, overwrite=True)
 
 
 def start_helper(stack, plots, early=None):

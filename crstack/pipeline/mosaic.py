@@ -18,14 +18,15 @@ from crstack.exposures.input.trimming import trimmed_shape
 from crstack.files.fits_writing import write_fits
 from crstack.mosaic.chips import ALL, Chip, chips_of
 from crstack.mosaic.files import copied, joined_chips, primary_of
-from crstack.pipeline.console import Console, print_whole
-from crstack.pipeline.figures import log_file
+from crstack.pipeline.console import Console
 from crstack.pipeline.inputs import find_images
+from crstack.pipeline.log_handlers import print_whole
 from crstack.pipeline.outputs import Outputs
 from crstack.pipeline.prepare import clean_name, inputs_of, is_crmasks, prepare, product_names, read_parameters
 from crstack.pipeline.run import run
 from crstack.pipeline.space import check_space, product_sizes
 from crstack.pipeline.summary import log_outputs
+from crstack.pipeline.writer import log_file
 from crstack.utils.log import log, section
 
 __all__ = ["is_mosaic", "run_any"]

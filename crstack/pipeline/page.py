@@ -105,7 +105,7 @@ class Viewer:
 
     Parameters
     ----------
-    results : `~crstack.pipeline.figures.Results`
+    results : `~crstack.pipeline.results.Results`
         Of the run.
     paths : list of `~pathlib.Path`
         The exposures.

@@ -7,19 +7,12 @@ from functools import partial
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.files.fits_writing import write_fits
 from crstack.files.history import add_history
-from crstack.pipeline.figures import (
-    FAILURES,
-    begin_figures,
-    find_hits,
-    log_file,
-    paths_of_tables,
-    write_figures,
-    write_tables,
-)
+from crstack.pipeline.figures import FAILURES, begin_figures, write_figures
 from crstack.pipeline.page import Viewer, write_report
 from crstack.pipeline.prepare import clean_name
 from crstack.pipeline.summary import settings_with_numbers
-from crstack.pipeline.writer import Writer
+from crstack.pipeline.tables import find_hits, paths_of_tables, write_tables
+from crstack.pipeline.writer import Writer, log_file
 from crstack.stages.combining import cleaned
 from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, section
@@ -40,7 +33,7 @@ def write_files(job, results, console, helper, *, plots, clean, files_at=""):
     ----------
     job : `~crstack.pipeline.prepare.Job`
         The run.
-    results : `~crstack.pipeline.figures.Results`
+    results : `~crstack.pipeline.results.Results`
         Its masks and images.
     console : `~crstack.pipeline.console.Console`
         Progress bar and warnings.

@@ -10,9 +10,10 @@ from crstack.config.configuration import Configuration
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.joint import JointDecision
 from crstack.pipeline.console import WorkFailedError
-from crstack.pipeline.figures import Results, start_helper
+from crstack.pipeline.figures import start_helper
 from crstack.pipeline.prepare import prepare, read_parameters
 from crstack.pipeline.products import setting_lines, write_files
+from crstack.pipeline.results import Results
 from crstack.pipeline.session import Session, can_be_interactive
 from crstack.pipeline.summary import (
     log_boundary,

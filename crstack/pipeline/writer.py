@@ -4,9 +4,9 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
-from crstack.pipeline.figures import log_file
+from crstack.utils.log import log
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "log_file"]
 
 #: files that are written at a time: their images are in memory until then
 AT_ONCE = 2
@@ -88,3 +88,16 @@ class Writer:
         for path in paths:
             log_file(path)
         self._outputs.publish()
+
+
+def log_file(path):
+    """Log name and size of a file.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+    """
+    size = path.stat().st_size
+    words = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+    log.info("  %-30s %10s", path.name, words)

@@ -6,18 +6,10 @@ import numpy as np
 
 from crstack.plotting.diagram import draw_boundary
 from crstack.plotting.fixed_scales import FixedScales
+from crstack.plotting.hit_scale import mark_scale, set_hit_limits
 from crstack.plotting.mask_view import MaskView
-from crstack.plotting.style import (
-    NONE,
-    SYMBOLS,
-    draw_key,
-    draw_symbols,
-    free_spots,
-    key_of_codes,
-    mark_scale,
-    new_figure,
-    set_hit_limits,
-)
+from crstack.plotting.style import NONE, free_spots, new_figure
+from crstack.plotting.symbols import SYMBOLS, draw_key, draw_symbols, key_of_codes
 
 __all__ = ["HitDiagram"]
 

@@ -9,17 +9,8 @@ from crstack.masks import MaskSet
 from crstack.masks.features import codes_of
 from crstack.plotting.fixed_scales import FixedScales, broken_line, round_values, words_of_values
 from crstack.plotting.mask_view import MaskView
-from crstack.plotting.style import (
-    COLOR_SCALES,
-    IMAGE_COLOURS,
-    NONE,
-    SYMBOLS,
-    draw_image,
-    draw_key,
-    image_limits,
-    key_of_codes,
-    new_figure,
-)
+from crstack.plotting.style import COLOR_SCALES, IMAGE_COLOURS, NONE, draw_image, image_limits, new_figure
+from crstack.plotting.symbols import SYMBOLS, draw_key, key_of_codes
 from crstack.utils.validation import check_choice, check_integer
 
 if TYPE_CHECKING:

@@ -8,25 +8,21 @@ import numpy as np
 
 from crstack.plotting.diagram import draw_boundary
 from crstack.plotting.fixed_scales import FixedScales
+from crstack.plotting.hit_scale import mark_scale
+from crstack.plotting.hit_scale import set_hit_limits as _set_hit_limits
 from crstack.plotting.mask_view import MaskView
 from crstack.plotting.rasters import CELLS, cell_codes, cell_counts, cells_in_axes, code_image
 from crstack.plotting.style import (
-    SYMBOLS,
     add_bar,
     block_means,
     block_size,
     draw_image,
-    draw_symbols,
     fixed_grid,
     free_spots,
     image_limits,
-    mark_scale,
     new_figure,
-    symbol_size,
-    words_of,
-    words_of_codes,
 )
-from crstack.plotting.style import set_hit_limits as _set_hit_limits
+from crstack.plotting.symbols import SYMBOLS, draw_symbols, symbol_size, words_of, words_of_codes
 from crstack.utils.words import counted
 
 if TYPE_CHECKING:

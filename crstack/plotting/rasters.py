@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.plotting.style import SYMBOLS
+from crstack.plotting.symbols import SYMBOLS
 
 __all__ = ["cell_codes", "cell_counts", "cells_in_axes", "code_image"]
 

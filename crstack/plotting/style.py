@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crstack.exceptions import InputError
-from crstack.masks import Code
 from crstack.utils.validation import check_choice, check_integer
 
 if TYPE_CHECKING:
@@ -15,24 +14,14 @@ __all__ = [
     "COLOR_SCALES",
     "IMAGE_COLOURS",
     "NONE",
-    "SIZES",
-    "SYMBOLS",
     "add_bar",
     "block_means",
     "block_size",
     "draw_image",
-    "draw_key",
-    "draw_symbols",
     "fixed_grid",
     "free_spots",
     "image_limits",
-    "key_of_codes",
-    "mark_scale",
     "new_figure",
-    "set_hit_limits",
-    "symbol_size",
-    "words_of",
-    "words_of_codes",
 ]
 
 #: hits are dark on a bright sky, so that the symbols are visible
@@ -40,22 +29,6 @@ IMAGE_COLOURS = "gray_r"
 COLOR_SCALES = ("zscale", "minmax")
 #: files contain the pixels without interpolation
 NONE = {"interpolation": "none"}
-#: symbol, colour and words by code; distinct in shape, and in colour for colour-blind readers
-SYMBOLS = {
-    Code.DILATED: ("s", "#b0b0b0", "dilation only"),
-    Code.MMCOSMIC: ("+", "#0072b2", "{finder} only"),
-    Code.AUXILIARY: ("x", "#d55e00", "auxiliary detector only"),
-    Code.BOTH: ("o", "#aa3377", "both"),
-    Code.GIVEN: ("D", "#009e73", "given"),
-    Code.LOW: ("v", "#56b4e9", "too low"),
-    Code.SOURCE: ("*", "#e69f00", "source in some exposures"),
-    Code.TRAIL: ("_", "#f0e442", "trail"),
-    Code.MOVED: ("|", "#882255", "moved target"),
-}
-#: size of the symbols, by the least number of pixels
-SIZES = ((0, 6.0), (300, 4.5), (3000, 3.0), (20000, 1.5), (60000, 0.8))
-#: length of the linear part of the y axis in decades of the logarithmic part above the diagram
-LINEAR_PART = 2.5
 
 
 def new_figure(size: tuple[float, float], fig: "Figure | str | None" = None, layout: Any = "constrained") -> "Figure":
@@ -185,169 +158,6 @@ def add_bar(axes, image, label, **options):
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.02, 0, 0.035, 1)), **options)
     bar.set_label(label)
     return bar
-
-
-def symbol_size(n_pixels):
-    """Size of the symbols for a number of pixels, in points."""
-    return [size for least, size in SIZES if n_pixels >= least][-1]
-
-
-def key_of_codes(codes, finder, marker=None):
-    """Words and symbols of the codes that occur, for `draw_key`.
-
-    Parameters
-    ----------
-    codes : `~numpy.ndarray`
-        Codes of the flagged pixels.
-    finder : str
-        Name of the method.
-    marker : str, optional
-        Filled marker in the colours of the codes; by default the symbols of the diagram.
-    """
-    key, words = [], words_of_codes(np.unique(codes).tolist(), finder)
-    for code, (own, colour, _) in SYMBOLS.items():
-        if (codes == code).any():
-            look = {"marker": marker or own, "color": colour, "markerfacecolor": colour if marker else "none"}
-            key.append((words[code], look))
-    return key
-
-
-def words_of(code, finder="M.M.Cosmic"):
-    """Text of a code in a legend; ``finder`` is the name of the method."""
-    return SYMBOLS[code][2].format(finder=finder)
-
-
-def words_of_codes(held, finder):
-    """Texts of the codes that occur, by code, for a legend.
-
-    "Only" is left out unless an auxiliary detector has found pixels too.
-
-    Parameters
-    ----------
-    held : collection of int
-        The codes.
-    finder : str
-        Name of the method.
-    """
-    words = {code: words_of(code, finder) for code in SYMBOLS if code in held}
-    if Code.AUXILIARY in words or Code.BOTH in words:
-        return words
-    return {code: text.removesuffix(" only") for code, text in words.items()}
-
-
-def draw_symbols(axes, x, y, codes, *, finder="M.M.Cosmic", size=None, rasterized=True):
-    """Draw a symbol for each pixel, by its code. In vector files they are drawn as pixels if ``rasterized``.
-
-    Returns
-    -------
-    lines : dict of Code to `~matplotlib.lines.Line2D`
-        One for each code, also for those that have no pixel.
-    """
-    if size is None:
-        size = symbol_size(len(x))
-    lines = {}
-    for code, (marker, colour, _) in SYMBOLS.items():
-        wanted = codes == code
-        (lines[code],) = axes.plot(
-            x[wanted],
-            y[wanted],
-            marker,
-            color=colour,
-            label=words_of(code, finder),
-            markersize=size,
-            markerfacecolor="none",
-            markeredgewidth=min(1.3, size / 3),
-            rasterized=rasterized,
-        )
-    return lines
-
-
-def draw_key(figure, entries, x, y):
-    """Draw symbols and their text in one line, which is much faster than the legend of matplotlib.
-
-    Parameters
-    ----------
-    figure : `~matplotlib.figure.Figure`
-        Where, on its first axes' page.
-    entries : list of (str, dict)
-        Words, and properties of a line or a symbol.
-    x, y : float
-        Middle of the key, in parts of the figure.
-    """
-    from matplotlib.lines import Line2D
-
-    width = figure.get_size_inches()[0]
-    # letters of the size of 8 points are 0.062 inches wide on average
-    sizes = [(0.45 + 0.062 * len(words)) / width for words, _ in entries]
-    left = x - sum(sizes) / 2
-    for (words, look), size in zip(entries, sizes, strict=True):
-        ends = [left, left + 0.22 / width] if look.get("marker") is None else [left + 0.11 / width]
-        figure.add_artist(Line2D(ends, [y] * len(ends), transform=figure.transFigure, **look))
-        figure.text(left + 0.3 / width, y, words, fontsize=8, va="center_baseline")
-        left += size
-
-
-def set_hit_limits(axes, x, y, diagram=None, boundary=None):
-    """Limits that show all of x and y; the y axis is logarithmic above the diagram.
-
-    Without a diagram the linear part ends at twice the boundary. Without either, the whole axis is linear.
-
-    Returns
-    -------
-    above : float or None
-        Start of the logarithmic part, if there is one.
-    """
-    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
-    low, high = (diagram.x_edges[0], diagram.x_edges[-1]) if diagram is not None else (0.0, 1.0)
-    top = None
-    if diagram is not None:
-        top = float(diagram.y_edges[-1])
-    elif boundary is not None:
-        top = 2 * float(np.max(boundary.y))
-    if len(x):
-        # bright pixels without a hit would compress the range of the hits
-        spread = x.max() - x.min()
-        low = min(low, x.min()) if diagram is not None else x.min()
-        high = max(min(high, x.max() + 0.5 * spread), x.max()) if diagram is not None and spread else x.max()
-    margin = 0.03 * (high - low) or 1.0
-    axes.set_xlim(low - margin, high + margin)
-    highest = max(y.max(initial=0.0), top or 0.0) or 1.0
-    lowest = min(0.0, y.min(initial=0.0))
-    if top and highest > 1.1 * top:
-        axes.set_yscale("symlog", linthresh=top, linscale=LINEAR_PART)
-        axes.set_ylim(1.1 * lowest, highest * 1.5)
-        axes.set_yticks(_ticks(top, highest))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.minorticks_off()
-        return top
-    axes.set_ylim(1.1 * lowest, 1.05 * highest)
-    return None
-
-
-def mark_scale(axes, above):
-    """Mark the start of the logarithmic part of the y axis."""
-    axes.axhline(above, color="#909090", linewidth=0.8, zorder=0.5)
-    spot = {"xy": (1, above), "xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
-    axes.annotate(
-        "logarithmic above this line",
-        xytext=(-3, 2),
-        ha="right",
-        va="bottom",
-        fontsize="x-small",
-        color="#606060",
-        **spot,
-    )
-
-
-def _ticks(top, highest):
-    """Ticks of the linear part, then powers of ten and their halves."""
-    from matplotlib.ticker import MaxNLocator
-
-    linear = [tick for tick in MaxNLocator(5).tick_values(0, top) if 0 <= tick <= top]
-    decades = 10.0 ** np.arange(np.floor(np.log10(top)), np.ceil(np.log10(highest)) + 1)
-    steps = (1, 2, 5) if len(decades) < 4 else (1,)
-    above = sorted(decade * step for decade in decades for step in steps)
-    return [*linear, *(tick for tick in above if 1.2 * top < tick <= 1.5 * highest)]
 
 
 def free_spots(axes, x, y, words, most, size=(0.011, 0.032)):

@@ -28,21 +28,13 @@ from crstack.plotting import (
     plot_median_position,
     save_figure,
 )
+from crstack.plotting.hit_scale import set_hit_limits
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
 from crstack.plotting.rasters import cell_counts, cells_in_axes
-from crstack.plotting.style import (
-    SYMBOLS,
-    block_means,
-    draw_key,
-    free_spots,
-    image_limits,
-    key_of_codes,
-    set_hit_limits,
-    words_of,
-    words_of_codes,
-)
+from crstack.plotting.style import block_means, free_spots, image_limits
+from crstack.plotting.symbols import SYMBOLS, draw_key, key_of_codes, words_of, words_of_codes
 from crstack.stages.views import image_of_mask
 from crstack.statistics import exposure_at_median
 
