@@ -2,7 +2,11 @@
 
 import inspect
 
+import astropy.units as u
+
 from crstack import CRStack, JointPosterior
+from crstack.exposures import load_exposures
+from crstack.statistics import order_statistics
 
 
 def stack_of(simulated, **options):
@@ -14,6 +18,12 @@ def stack_of(simulated, **options):
         bias=simulated.bias,
         **options,
     )
+
+
+def electrons_of(planes, readnoise=3.0):
+    """Exposures of images in electrons, and their order statistics."""
+    exposures = load_exposures([plane * u.electron for plane in planes], readnoise=readnoise * u.electron)
+    return exposures, order_statistics(exposures.data, 2, exposures.bad)
 
 
 def make_joint_quick(monkeypatch):
