@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["plot_median_position"]
 
 #: inches left, right, below and above the panels, and between them
-MARGINS = (0.75, 1.0, 0.6, 0.6, 1.2, 0.6)
+MARGINS = (0.75, 1.05, 0.6, 0.6, 1.2, 0.6)
+#: the same where one panel lies above the other, and the width of a colour bar there over that of the panel
+WIDE_MARGINS, WIDE_BAR = (0.75, 1.3, 0.6, 0.6, 0.0, 0.6), 0.015
 #: most exposures whose parts fit into the title; those of more are beside the colours
 MOST_IN_TITLE = 5
 
@@ -63,20 +65,21 @@ def plot_median_position(
     wide = nx > 2 * ny
     size, grid = ((11, 9), (2, 1)) if wide else ((13, min(5.2 * ny / nx + 1.2, 9)), (1, 2))
     fig = new_figure(size, fig, layout="none")
-    places = fixed_grid(fig, MARGINS, rows=grid[0], columns=grid[1])
+    places = fixed_grid(fig, WIDE_MARGINS if wide else MARGINS, rows=grid[0], columns=grid[1])
+    beside = {"width": WIDE_BAR} if wide else {}
     left, right = fig.subplots(*grid, sharex=True, sharey=True, gridspec_kw=places)
     aspect = "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"
     block = block_size(median2d.shape, resolution)
     limits = image_limits(median2d, color_scale)
     image = draw_image(left, block_means(median2d, block), limits, block=block, aspect=aspect)
-    add_bar(left, image, f"signal ({unit})")
+    add_bar(left, image, f"signal ({unit})", **beside)
     left.set_title("median2d", y=1.0)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, n_exposures))
     known = np.ma.masked_equal(number[::block, ::block], 0)
     # nearest, because numbers of exposures cannot be averaged
     options = {"colours": ListedColormap(colours), "interpolation": "nearest", "block": block, "aspect": aspect}
     shown = draw_image(right, known, (0.5, n_exposures + 0.5), **options)
-    bar = add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1))
+    bar = add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1), **beside)
     shares = [f"{i}: {100 * np.mean(number == i):.0f}%" for i in range(1, n_exposures + 1)]
     in_title = ": " + ", ".join(shares) if n_exposures <= MOST_IN_TITLE else ""
     right.set_title(f"exposure at the median{in_title}", fontsize="medium", y=1.0)

@@ -153,9 +153,12 @@ def draw_image(axes, image, limits, *, first=(1, 1), block=1, colours=IMAGE_COLO
     return axes.imshow(image, extent=extent, **options)
 
 
-def add_bar(axes, image, label, **options):
-    """Add a colour bar with the height of the axes, also for the aspect of an image."""
-    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.02, 0, 0.035, 1)), **options)
+def add_bar(axes, image, label, *, width=0.035, **options):
+    """Add a colour bar with the height of the axes, also for the aspect of an image.
+
+    ``width`` is that of the bar over that of the axes.
+    """
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1 + min(width, 0.02), 0, width, 1)), **options)
     bar.set_label(label)
     return bar
 

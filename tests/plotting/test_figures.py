@@ -379,6 +379,18 @@ def test_median_position(stacks):
     assert exposure_at_median(data, median, bad)[3, 4] == 0
 
 
+@pytest.mark.parametrize("shape", [(25, 100), (40, 37), (100, 25)])
+@pytest.mark.parametrize("n", [3, 12])
+@pytest.mark.parametrize("scale", [0.01, 10, 3e4])
+def test_the_words_beside_the_colours_are_within_the_figure(shape, n, scale):
+    rng = np.random.default_rng(5)
+    figure = plot_median_position(rng.integers(1, n + 1, shape), rng.normal(0, scale, shape), n, unit=u.electron)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    ends = [axes.child_axes[0].get_tightbbox(canvas.get_renderer()).x1 for axes in figure.axes]
+    assert max(ends) <= figure.bbox.width
+
+
 def test_parts_of_many_exposures_are_beside_the_colours():
     rng = np.random.default_rng(1)
     number = rng.integers(1, 13, (60, 70))
