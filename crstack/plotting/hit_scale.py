@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from crstack.plotting.style import white_edges
+
 __all__ = ["mark_scale", "set_hit_limits"]
 
 #: length of the linear part of the y axis in decades of the logarithmic part above the diagram
@@ -56,6 +58,7 @@ def mark_scale(axes, above):
         va="bottom",
         fontsize="x-small",
         color="#606060",
+        path_effects=white_edges(),
         **spot,
     )
 

@@ -224,13 +224,15 @@ class HitPages:
 def _pages(path):
     """A PDF file of several pages.
 
-    The file is opened here. If a page cannot be written, closing the pages compresses it again, and zlib reports this.
-    Closing the file then reports the full disk.
+    It is not completed if a page cannot be written, as on a full disk: zlib would report its broken state, and not the
+    disk.
     """
     from matplotlib.backends.backend_pdf import PdfPages
 
-    with path.open("wb") as file, PdfPages(file) as pdf:
+    with path.open("wb") as file:
+        pdf = PdfPages(file)
         yield pdf
+        pdf.close()
 
 
 @contextmanager

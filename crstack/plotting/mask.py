@@ -21,6 +21,7 @@ from crstack.plotting.style import (
     free_spots,
     image_limits,
     new_figure,
+    white_edges,
 )
 from crstack.plotting.symbols import SYMBOLS, draw_symbols, symbol_size, words_of, words_of_codes
 from crstack.utils.words import counted
@@ -270,7 +271,7 @@ class MaskPanels:
             markerfacecolor="none",
             color="black",
             markeredgewidth=0.7,
-            path_effects=_white_edges(1.6),
+            path_effects=white_edges(1.6),
         )
         c.set_xlim(0.5, nx + 0.5)
         c.set_ylim(0.5, ny + 0.5)
@@ -412,19 +413,12 @@ class MaskPanels:
                 beside,
                 textcoords="offset points",
                 color=SYMBOLS[tops["code"][i]][1],
-                path_effects=_white_edges(),
+                path_effects=white_edges(),
                 **TEXT,
             )
             for i in placed
         ]
         return len(placed), in_sight
-
-
-def _white_edges(width=2.0):
-    """White edges of numbers and rings, which are seen on bright structures too: these are drawn dark."""
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=width, foreground="white")]
 
 
 def _in_sight(axes, x, y):

@@ -22,6 +22,7 @@ __all__ = [
     "free_spots",
     "image_limits",
     "new_figure",
+    "white_edges",
 ]
 
 #: hits are dark on a bright sky, so that the symbols are visible
@@ -198,3 +199,10 @@ def free_spots(axes, x, y, words, most, size=(0.011, 0.032)):
         if len(placed) == most:
             break
     return placed
+
+
+def white_edges(width: float = 2.0) -> list[Any]:
+    """White edges of words, numbers and rings, which are seen on bright structures too: these are drawn dark."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=width, foreground="white")]

@@ -590,7 +590,7 @@ def test_write_pages(stack, tmp_path):
         stack.plot.hits(semiwindow=-1)
 
 
-@pytest.mark.parametrize("room", [5_000, 20_000, 60_000])
+@pytest.mark.parametrize("room", [5_000, 20_000, 40_000, 60_000])
 def test_pages_on_a_full_disk(stack, tmp_path, room):
     """The error is that of the disk, and not that of a compression that closing the file repeats."""
     resource = pytest.importorskip("resource")
@@ -949,3 +949,15 @@ def test_rings_are_seen_on_bright_structures(stack, monkeypatch):
     ]
     assert len(white) > 3
     assert min(white) > 10
+
+
+def test_the_words_on_the_scale_are_seen_on_many_pixels(stack):
+    panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
+    a = panels.axes[0]
+    a.set_facecolor("black")  # the colour of cells with many pixels
+    (words,) = [text for text in a.texts if "logarithmic" in text.get_text()]
+    canvas = FigureCanvasAgg(panels.figure)
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba())[::-1, :, :3]
+    left, bottom, right, top = words.get_window_extent(canvas.get_renderer()).extents.astype(int)
+    assert (drawn[bottom:top, left:right] > 220).all(axis=-1).mean() > 0.2
