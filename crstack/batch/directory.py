@@ -63,15 +63,32 @@ def stacks_of_directory(
         raise InputError(f"group_by must name one or more header keywords, such as OBJECT; got {got}")
     only = {key.upper(): str(value) for key, value in (only or {}).items()}
     headers = headers_of_directory(directory, [*keywords, *only, *KEYWORDS], (settings or {}).get("extnum"))
-    absent = [key for key in (*keywords, *only) if all(one[key] is None for one in headers)]
+    _check_keywords(headers, [*keywords, *only])
+    groups = _grouped(_selected(headers, only, directory), keywords)
+    alone = [_paths(found, directory)[0] for found in groups.values() if len(found) < LEAST_EXPOSURES]
+    stacks = {values: found for values, found in groups.items() if len(found) >= LEAST_EXPOSURES}
+    if not stacks:
+        raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
+    names = names_of_groups(stacks)
+    _warn_of_unlike({names[values]: found for values, found in stacks.items()}, keywords)
+    return as_stacks({names[values]: _paths(found, directory) for values, found in stacks.items()}, settings), alone
+
+
+def _check_keywords(headers, keywords):
+    """Refuse keywords that no header has."""
+    absent = [key for key in keywords if all(one[key] is None for one in headers)]
     if absent:
         commas = "; separate keywords by commas" if any(" " in key for key in absent) else ""
         raise InputError(
             f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has{commas}"
         )
+
+
+def _grouped(headers, keywords):
+    """Headers by the values of their keywords, a dict; warns of keywords that some headers lack."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     lacking: dict[str, list[str]] = {}
-    for header in _selected(headers, only, directory):
+    for header in headers:
         values = {key: plain_value(text_of(header[key])) for key in keywords}
         for key in keywords:
             if not values[key]:
@@ -82,17 +99,16 @@ def stacks_of_directory(
             f"{key} is absent or empty in {len(files)} files, which are grouped under the name none: {_few(files)}. "
             "Leave them out with only (--only of the command), or add the keyword"
         )
-    alone = [_paths(found, directory)[0] for found in groups.values() if len(found) < LEAST_EXPOSURES]
-    stacks = {values: found for values, found in groups.items() if len(found) >= LEAST_EXPOSURES}
-    if not stacks:
-        raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
-    names = names_of_groups(stacks)
-    unlike = unlike_stacks({names[values]: found for values, found in stacks.items()})
+    return groups
+
+
+def _warn_of_unlike(stacks, keywords):
+    """Warn of stacks, headers by name, whose exposures have different filters, binnings or kinds of image."""
+    unlike = unlike_stacks(stacks)
     if unlike:
         missing = [key for key in KEYWORDS if any(key in words for words in unlike.values())]
         remedy = f"Group by {','.join([*keywords, *missing])} (--group-by of the command)"
         warn_user(sentence_of_unlike(unlike, len(stacks), remedy))
-    return as_stacks({names[values]: _paths(found, directory) for values, found in stacks.items()}, settings), alone
 
 
 def _paths(headers, directory):
