@@ -28,8 +28,8 @@ NO_MESSAGES = {"report/page.py", "datasets/simulated.py", "cli/parser.py", "cli/
 ARGUMENT = re.compile(r"(?<![\w.*<{])([a-z][a-z_0-9]+)=(?!=)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 KEY = re.compile(r"\b([a-z]+_[a-z_]+|differences|saturation|crmethod|outputs|compression|joint):(?= |\)|$)")
-#: words before "=" that are no arguments, and before ":" that are no keys
-NO_ARGUMENTS = {"min2d", "frozen", "style"}
+#: words before "=" that are no arguments, or those of ccdproc
+NO_ARGUMENTS = {"min2d", "frozen", "style", "disregard_nan"}
 #: names in the history of masks
 NO_KEYS = {"cr_coincidences"}
 

@@ -38,6 +38,8 @@ MANY_SATURATED, NEARLY_ALL = 0.1, 0.99
 
 #: fraction of masked values of an exposure that gives a warning
 MANY_MASKED = 0.75
+#: fraction of values below 0 with NaN as uncertainty from which there is a warning, if few such values are above 0
+MANY_LOST, FEW_ABOVE = 0.001, 0.1
 
 #: approximate number of rows whose digest identifies an exposure
 ROWS_OF_DIGEST = 64
@@ -308,6 +310,13 @@ class _Builder:
             warn_user(
                 f"uncertainties that are negative, 0 or far below the read noise make bad values: {', '.join(found)}. "
                 "Check how the uncertainties were computed"
+            )
+        below, above = (sum(plane.n_lost[i] for plane in self.planes) for i in (0, 1))
+        if below > MANY_LOST * self.cube.size and above < FEW_ABOVE * below:
+            warn_user(
+                f"{100 * below / self.cube.size:.2g} % of the values are below 0 and have NaN as "
+                "uncertainty. They are bad values, and combined values are too high without them. If create_deviation "
+                "of ccdproc computed the uncertainties, give it disregard_nan=True"
             )
 
     def exposures(self, drop):

@@ -509,3 +509,29 @@ def test_mean_variance_of_exposures_with_their_own_uncertainties():
         warnings.simplefilter("ignore")
         exposures = load_exposures(images, gain=2 * u.electron / u.adu, readnoise=5 * u.electron)
     np.testing.assert_allclose(exposures.mean_variance(None), 20, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("lost", "warned"), [("below", True), ("any", False), ("few", False), ("above", False)])
+def test_values_below_0_without_uncertainty_have_a_warning(lost, warned):
+    """Of ``create_deviation`` of ccdproc, but not of uncertainties that mark bad pixels."""
+    rng = np.random.default_rng(11)
+    ccds = []
+    for _ in range(3):
+        image = rng.normal(0.2 * READNOISE, READNOISE, SHAPE)
+        where = {
+            "below": image < 0,
+            "any": rng.random(SHAPE) < 0.1,
+            "few": image < -3.3 * READNOISE,
+            "above": image > 0,
+        }
+        sigma = np.where(where[lost], np.nan, READNOISE)
+        ccds.append(CCDData(image, unit=u.electron, uncertainty=StdDevUncertainty(sigma)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exposures = load_exposures(ccds, readnoise=READNOISE * u.electron)
+    assert exposures.bad is not None or lost == "few"
+    found = [str(one.message) for one in caught if "NaN as uncertainty" in str(one.message)]
+    assert len(found) == warned
+    if warned:
+        assert found[0].startswith("42 % of the values are below 0")
+        assert "disregard_nan=True" in found[0]

@@ -38,6 +38,8 @@ class Plane:
         The bad values that are saturated.
     n_without_error : int
         Values that are bad because their uncertainty is 0 or far below the read noise.
+    n_lost : tuple of int
+        Values below and above 0 that are bad because their uncertainty is NaN alone.
     """
 
     data: np.ndarray
@@ -45,6 +47,7 @@ class Plane:
     variance: np.ndarray | None
     saturated: np.ndarray | None = None
     n_without_error: int = 0
+    n_lost: tuple[int, int] = (0, 0)
 
 
 def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0, out=None):
@@ -88,15 +91,16 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0, out=
             saturated[rows] = part.saturated
         if variance is not None:
             variance[rows] = part.variance
-        return part.n_without_error, n_usable
+        return part.n_without_error, n_usable, part.n_lost
 
     found = map_threads(work, row_bands(*shape))
-    if with_error and not any(n_usable for _, n_usable in found):
+    if with_error and not any(n_usable for _, n_usable, _ in found):
         raise InputError(f"uncertainty of {given.name} must be a positive number somewhere; got none")
-    without = sum(n_without for n_without, _ in found)
+    without = sum(n_without for n_without, _, _ in found)
+    below, above = (sum(n_lost[i] for _, _, n_lost in found) for i in (0, 1))
     if not bad.any():
         return Plane(data, None, variance, None, without)
-    return Plane(data, bad, variance, saturated if saturated.any() else None, without)
+    return Plane(data, bad, variance, saturated if saturated.any() else None, without, (below, above))
 
 
 def _part_of_plane(given, offset, readnoise, seconds, saturation):
@@ -116,18 +120,20 @@ def _part_of_plane(given, offset, readnoise, seconds, saturation):
         bad |= given.mask
     if saturated is not None:
         bad |= saturated
-    variance, without, n_usable = None, 0, 0
+    variance, without, n_usable, lost = None, 0, 0, (0, 0)
     if given.uncertainty is not None:
         variance = _variance_of(given, seconds)
         usable = np.isfinite(variance) & (variance > 0)
         small = variance < (LEAST_ERROR * np.asarray(readnoise)) ** 2
         without = int(np.count_nonzero(((variance == 0) | small) & ~bad))
+        values = data[np.isnan(variance) & ~bad]
+        lost = int(np.count_nonzero(values < 0)), int(np.count_nonzero(values > 0))
         bad |= ~usable | small
         n_usable = int(np.count_nonzero(usable))
     data[bad] = 0
     if variance is not None:
         variance[bad] = 1
-    return Plane(data, bad, variance, saturated, without), n_usable
+    return Plane(data, bad, variance, saturated, without, lost), n_usable
 
 
 def _variance_of(given, seconds):
