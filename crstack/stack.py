@@ -372,7 +372,7 @@ class CRStack(MeasuredStack):
         if masks is None:
             masks = self._masks if name in WITHOUT_MASKS else self.latest_masks()
         else:
-            masks = self._checked_masks(masks)
+            masks = self.check_masks(masks)
         check_choice("variance", variance, ("model", "sample"))
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
@@ -380,12 +380,37 @@ class CRStack(MeasuredStack):
         warn_of_levels(name, self.prepared)
         return result if full_output else result.ccd
 
-    def _checked_masks(self, masks: MaskSet) -> MaskSet:
-        """The given masks, compared once with the exposures."""
+    def check_masks(self, masks: MaskSet, what: str = "masks") -> MaskSet:
+        """Compare masks with the exposures of this stack, once.
+
+        `combine` and `clean` do this with the masks that they are given.
+
+        Parameters
+        ----------
+        masks : MaskSet
+            Masks of these exposures, such as those that `MaskSet.read` returns.
+        what : str, optional
+            Name of the masks in messages.
+
+        Returns
+        -------
+        masks : MaskSet
+            The same.
+
+        Raises
+        ------
+        InputError
+            If they are no masks, or if the exposures are in another order.
+
+        Warns
+        -----
+        CRStackWarning
+            If the masks were made of exposures with other values.
+        """
         if not isinstance(masks, MaskSet):
             raise InputError(f"masks must be a MaskSet, of detect or MaskSet.read; got {type(masks).__name__}")
         if masks is not self._masks and masks is not self._compared:
-            check_origin(masks, self.exposures)
+            check_origin(masks, self.exposures, what)
             self._compared = masks
         return masks
 
@@ -406,7 +431,7 @@ class CRStack(MeasuredStack):
             The exposures, in the unit and at the level of the input, with the bias subtracted. Exposures of unlike
             exposure times keep their own levels.
         """
-        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
+        masks = self.latest_masks() if masks is None else self.check_masks(masks)
         return list(cleaned(self.prepared, masks))
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
@@ -423,7 +448,7 @@ class CRStack(MeasuredStack):
             Its images have the variance of the noise, the header and the WCS.
         """
         self._workspace.refuse("a Combiner of ccdproc")
-        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
+        masks = self.latest_masks() if masks is None else self.check_masks(masks)
         return make_combiner(self.exposures, self.statistics, masks)
 
     # tables and figures
@@ -443,7 +468,7 @@ class CRStack(MeasuredStack):
         hits : `~astropy.table.QTable`
             A row for each hit.
         """
-        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
+        masks = self.latest_masks() if masks is None else self.check_masks(masks)
         return features_of_mask(name, self.prepared, masks)
 
     def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:

@@ -17,7 +17,6 @@ from crstack.exposures.input.trimming import trimmed_shape
 from crstack.files.fits_writing import ending_of
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
-from crstack.masks.origin import check_origin
 from crstack.pipeline.inputs import (
     check_gain,
     check_masks,
@@ -176,7 +175,7 @@ def prepare(
         log.info("memory: at most %.3g GB; large arrays are kept in files in %s", workspace.limit / 1e9, gettempdir())
     stack = _read_exposures(paths, configuration, configuration.noise(numbers, unit), given, drop_unusable)
     if given is not None:
-        check_origin(given, stack.exposures, f"masks of {crmasks}")
+        stack.check_masks(given, f"masks of {crmasks}")
     used = stack.exposures.names
     if len(used) < len(paths):
         paths = [path for path in paths if str(path) in used or path.name in used]

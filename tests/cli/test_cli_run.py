@@ -145,6 +145,20 @@ def test_masks_of_another_run_bring_their_flux_factors(here):
     assert (fits.getdata("plain/combined_mean.fits") != fits.getdata("one/combined_mean.fits")).any()
 
 
+@pytest.mark.filterwarnings("always::crstack.exceptions.CRStackWarning")
+def test_masks_of_other_exposures_have_one_warning(here, capsys):
+    path = write_parameters("p.yaml", crmethod="pycosmic")
+    options = ["--no-plots", "--log-level", "warning"]
+    assert main(["run", path, "--output-dir", "one", *options]) == 0
+    with fits.open(NAMES[1], mode="update") as hdus:
+        hdus[0].data[3, 4] += 1
+    capsys.readouterr()
+    assert main(["run", path, "--output-dir", "two", "--crmasks", "one/crmasks.fits", *options]) == 0
+    found = [line for line in capsys.readouterr().err.splitlines() if "made from exposures with other values" in line]
+    assert len(found) == 1
+    assert f"masks of one/crmasks.fits were made from exposures with other values: {NAMES[1]} differ" in found[0]
+
+
 def test_as_a_process(here):
     path = write_parameters("p.yaml", crmethod="pycosmic")
     command = [sys.executable, "-c", "import sys; from crstack.cli import main; sys.exit(main())"]
