@@ -95,10 +95,10 @@ class MaskSet:
         Then, by mask, a uint8 array (ny, nx): bit i is set where detector i
         (from 0) flagged a pixel of code `Code.AUXILIARY` or `Code.BOTH`.
     sources : `~astropy.table.QTable` or None
-        Sources that only some exposures show: see `~crstack.outliers.sources.find_sources`. None if the masks were
+        Sources that only some exposures show: see `~crstack.not_hits.sources.find_sources`. None if the masks were
         read from a file.
     trails : tuple
-        Trails of satellites: see ``crstack.outliers.trails.Trail``. Empty if the masks were read from a file.
+        Trails of satellites: see ``crstack.not_hits.trails.Trail``. Empty if the masks were read from a file.
     decision : `~crstack.methods.Decision` or None
         All results of the method; None if the masks were read from a file.
     wcs : `~astropy.wcs.WCS` or None

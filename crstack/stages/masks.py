@@ -16,7 +16,7 @@ from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision, Method, checked_decision, measured_of
 from crstack.mmcosmic import MMDecision
-from crstack.outliers.classes import classified
+from crstack.not_hits.classes import classified
 from crstack.plausibility import check_plausible, is_misaligned
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.stages.combining import expected_once

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack.exposures import Exposures
-from crstack.outliers.trails import Trail
+from crstack.not_hits.trails import Trail
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
 
@@ -60,7 +60,7 @@ def find_spikes(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> l
     Parameters
     ----------
     flagged, exposures
-        As for `~crstack.outliers.sources.find_sources`.
+        As for `~crstack.not_hits.sources.find_sources`.
 
     Returns
     -------

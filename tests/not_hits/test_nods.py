@@ -8,9 +8,9 @@ from astropy.nddata import CCDData
 from crstack import CRStack
 from crstack.exposures import load_exposures
 from crstack.masks.codes import Code, exposure_name
-from crstack.outliers.nods import _at_one_place, _medians, moved_traces, sentence_of_nods
-from crstack.outliers.straight_lines import lines_near_axes
-from crstack.outliers.trails import Trail
+from crstack.not_hits.nods import _at_one_place, _medians, moved_traces, sentence_of_nods
+from crstack.not_hits.straight_lines import lines_near_axes
+from crstack.not_hits.trails import Trail
 
 SHAPE = (140, 180)
 

@@ -12,8 +12,8 @@ from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.masks.features import find_features
-from crstack.outliers.radon import lengths_of_lines, sums_of_lines
-from crstack.outliers.trails import features_along, planes_of, straight_features
+from crstack.not_hits.radon import lengths_of_lines, sums_of_lines
+from crstack.not_hits.trails import features_along, planes_of, straight_features
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")

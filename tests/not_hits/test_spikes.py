@@ -11,7 +11,7 @@ from astropy.nddata import CCDData
 from crstack import Code, CRStack
 from crstack.datasets.hits import make_hits
 from crstack.exposures import load_exposures
-from crstack.outliers.spikes import find_spikes
+from crstack.not_hits.spikes import find_spikes
 
 SHAPE = (200, 220)
 X, Y = 110, 96

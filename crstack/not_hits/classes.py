@@ -5,11 +5,11 @@ from functools import reduce
 import numpy as np
 
 from crstack.masks.codes import Code, exposure_name, is_hit, recoded, with_code
-from crstack.outliers.nods import is_part_of, moved_traces, nodded, sentence_of_moved, sentence_of_nods, traces_of_nod
-from crstack.outliers.smooth import find_smooth, sentence_of_smooth
-from crstack.outliers.sources import find_sources, sentence_of_sources
-from crstack.outliers.spikes import along_spikes, find_spikes, sentence_of_spikes
-from crstack.outliers.trails import planes_of, sentence_of_trails, straight_features
+from crstack.not_hits.nods import is_part_of, moved_traces, nodded, sentence_of_moved, sentence_of_nods, traces_of_nod
+from crstack.not_hits.smooth import find_smooth, sentence_of_smooth
+from crstack.not_hits.sources import find_sources, sentence_of_sources
+from crstack.not_hits.spikes import along_spikes, find_spikes, sentence_of_spikes
+from crstack.not_hits.trails import planes_of, sentence_of_trails, straight_features
 
 __all__ = ["classified"]
 
@@ -31,20 +31,20 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     rules : `~crstack.masks.MaskRules`
         Regions and pixels without codes.
     differences : callable, optional
-        As for `~crstack.outliers.smooth.find_smooth`.
+        As for `~crstack.not_hits.smooth.find_smooth`.
     shifts : sequence of (dx, dy), optional
         Measured shift of each exposure, pixels. Traces that moved otherwise are reported; None if shifts are known.
     unmeasured : str, optional
-        As for `~crstack.outliers.smooth.sentence_of_smooth`.
+        As for `~crstack.not_hits.smooth.sentence_of_smooth`.
 
     Returns
     -------
     codes : dict
         MEDIANCR and MEANCRT have the code of a source, a trail or a moved target where no exposure is hit.
     sources : `~astropy.table.QTable`
-        See `~crstack.outliers.sources.find_sources`. With the groups of `~crstack.outliers.smooth.find_smooth`.
+        See `~crstack.not_hits.sources.find_sources`. With the groups of `~crstack.not_hits.smooth.find_smooth`.
     trails : tuple of Trail
-        See `~crstack.outliers.trails.straight_features`. Without the traces of a nod.
+        See `~crstack.not_hits.trails.straight_features`. Without the traces of a nod.
     of_sources, sentences : list of str
         Warnings of sources, and others.
     """

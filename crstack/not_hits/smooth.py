@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exposures import Exposures
-from crstack.outliers.others import own_and_others
-from crstack.outliers.sources import named_first
+from crstack.not_hits.others import own_and_others
+from crstack.not_hits.sources import named_first
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
@@ -78,7 +78,7 @@ class SmoothGroup:
     ratio: float
 
     def row(self, unit: u.UnitBase) -> tuple:
-        """A row of the table of `~crstack.outliers.sources.find_sources`."""
+        """A row of the table of `~crstack.not_hits.sources.find_sources`."""
         return (
             self.exposure, self.x * u.pix, self.y * u.pix, self.flux * unit, self.n_pixels, self.fwhm_major * u.pix,
             self.fwhm_minor * u.pix,
@@ -95,7 +95,7 @@ def find_smooth(
     Parameters
     ----------
     flagged, exposures
-        As for `~crstack.outliers.sources.find_sources`.
+        As for `~crstack.not_hits.sources.find_sources`.
     differences : callable, optional
         Gives the expected image of each exposure minus the common image, in the unit of the exposures; None if the
         exposures are equal. Called only if a group looks smooth without them.

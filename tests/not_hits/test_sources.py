@@ -13,8 +13,8 @@ from crstack.datasets import make_stack
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.masks.features import find_features
-from crstack.outliers.gaussians import fit_gaussians
-from crstack.outliers.sources import find_sources, no_sources, sentence_of_sources
+from crstack.not_hits.gaussians import fit_gaussians
+from crstack.not_hits.sources import find_sources, no_sources, sentence_of_sources
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")

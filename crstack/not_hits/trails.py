@@ -7,8 +7,8 @@ import numpy as np
 
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
-from crstack.outliers.others import own_and_others
-from crstack.outliers.straight_lines import BLOCK, FILLED, MOST, fitted_line, in_blocks, lengths_in_blocks, line_of_most
+from crstack.not_hits.others import own_and_others
+from crstack.not_hits.straight_lines import BLOCK, FILLED, MOST, fitted_line, in_blocks, lengths_in_blocks, line_of_most
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_images
 
@@ -67,7 +67,7 @@ def straight_features(flagged: Callable[[int], np.ndarray], exposures: Exposures
     Parameters
     ----------
     flagged, exposures
-        As for `~crstack.outliers.sources.find_sources`.
+        As for `~crstack.not_hits.sources.find_sources`.
 
     Returns
     -------

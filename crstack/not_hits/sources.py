@@ -7,8 +7,8 @@ from astropy.table import QTable
 from scipy import ndimage
 
 from crstack.exposures import Exposures
-from crstack.outliers.gaussians import fit_gaussians
-from crstack.outliers.others import own_and_others
+from crstack.not_hits.gaussians import fit_gaussians
+from crstack.not_hits.others import own_and_others
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate

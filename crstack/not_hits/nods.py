@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
-from crstack.outliers.straight_lines import lines_near_axes
-from crstack.outliers.trails import Trail, ends_of, features_along
+from crstack.not_hits.straight_lines import lines_near_axes
+from crstack.not_hits.trails import Trail, ends_of, features_along
 from crstack.utils.threads import map_images
 
 __all__ = ["is_part_of", "moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods", "traces_of_nod"]
@@ -81,9 +81,9 @@ def traces_of_nod(
     Parameters
     ----------
     straight : list of (Trail, `~numpy.ndarray`)
-        The straight features that are flagged, see `~crstack.outliers.trails.straight_features`.
+        The straight features that are flagged, see `~crstack.not_hits.trails.straight_features`.
     flagged, exposures
-        As for `~crstack.outliers.trails.straight_features`.
+        As for `~crstack.not_hits.trails.straight_features`.
 
     Returns
     -------

@@ -13,9 +13,9 @@ from crstack.combine import PixelFlag
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
-from crstack.outliers.nods import moved_traces, nodded
-from crstack.outliers.smooth import _measured, find_smooth
-from crstack.outliers.trails import Trail
+from crstack.not_hits.nods import moved_traces, nodded
+from crstack.not_hits.smooth import _measured, find_smooth
+from crstack.not_hits.trails import Trail
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -117,7 +117,7 @@ def test_the_quick_look_at_all_groups_loses_none(monkeypatch, sky, seed):
     exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
     flagged = [np.nan_to_num(plane - np.median(light, axis=0)) > 90 + sky * (i == 1) for i, plane in enumerate(cube)]
     found = find_smooth(lambda i: flagged[i], exposures)
-    monkeypatch.setattr("crstack.outliers.smooth._perhaps_smooth", lambda labels, place, n, *_: np.ones(n, bool))
+    monkeypatch.setattr("crstack.not_hits.smooth._perhaps_smooth", lambda labels, place, n, *_: np.ones(n, bool))
     groups, planes = find_smooth(lambda i: flagged[i], exposures)
     assert len(groups) > 5
     assert found[0] == groups
