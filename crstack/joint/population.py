@@ -308,7 +308,7 @@ class Population:
         shapes /= shapes.sum(axis=1, keepdims=True)
         return replace(second, shapes=shapes, rate=np.clip(rate, LOWEST_RATE, second.rate.max()))
 
-    def with_detector(self, probability: np.ndarray, detected: np.ndarray) -> "Population":
+    def with_detector(self, probability: np.ndarray, detected: np.ndarray, weights: np.ndarray) -> "Population":
         """The population with the log odds of a detection.
 
         The detector uses the same values, and also flags fluctuations of the noise. Its false detections are therefore
@@ -321,6 +321,8 @@ class Population:
             (N, M) of the candidates.
         detected : `~numpy.ndarray` of bool
             (N, M), the detections.
+        weights : `~numpy.ndarray`
+            (N, M) number of candidates that each value stands for.
 
         Returns
         -------
@@ -330,6 +332,7 @@ class Population:
         highest = probability.argmax(axis=0)[None]
         other = 1 - np.take_along_axis(probability, highest, axis=0)
         found_there = np.take_along_axis(detected, highest, axis=0)
+        other, probability = other * np.take_along_axis(weights, highest, axis=0), probability * weights
         of_hits = (probability[detected].sum() + 1.0) / (probability.sum() + 2.0)
         of_others = (other[found_there].sum() + 1.0) / (other.sum() + 2.0)
         return replace(self, detector_odds=float(max(np.log(of_hits / of_others), 0.0)))

@@ -12,12 +12,18 @@ from crstack.joint.odds import of_known, with_evidence
 from crstack.joint.used_places import numbered
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image
+from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_images, map_threads, row_bands
 
 __all__ = ["VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
 
 #: number of values to which the population is fitted, in the first sweeps and in the last one
 VALUES_TO_FIT = (50_000, 300_000)
+#: a pixel is likely to be hit if a value lies this number of standard deviations of their difference above half of the
+#: others
+FAR_ABOVE = 4.5
+#: smallest share of the sample that pixels have which are neither likely to be hit nor beside such a pixel
+FEWEST_OTHERS = 0.25
 #: standard deviations below and above the lowest value over which the fit integrates the signal. The probabilities need
 #: a longer reach below for rare values. In the sums of the fit, these do not count, and nodes take time in each of its
 #: steps. A shorter reach above is too short: where the lowest value is 4 standard deviations too low, the others would
@@ -35,6 +41,9 @@ class Sample:
     tables : list
     places : `~numpy.ndarray` of int or slice
         Places of the sample among all candidates.
+    likely : `~numpy.ndarray` of bool
+        (M,) whether each of all candidates is likely to be hit, or beside such a pixel. These have nearly all hits, and
+        most of them are in the sample.
     of_sigma : `~numpy.ndarray`
         (ny, nx) place of the noise in ``LOG_SIGMA``; (N, ny, nx) if that of the exposures is not alike.
     anyway : `~numpy.ndarray` of bool
@@ -46,6 +55,7 @@ class Sample:
     candidates: object
     tables: list
     places: np.ndarray | slice
+    likely: np.ndarray
     of_sigma: np.ndarray
     anyway: np.ndarray
     missed: np.ndarray
@@ -55,8 +65,9 @@ class Sample:
         """Samples of `VALUES_TO_FIT` of all candidates, with their tables, and the noise of the stack."""
         charge = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / np.exp(LOG_SIGMA)[:, None]
         chosen = candidates.chosen
-        known = _places_of(sigma), chosen.anyway, chosen.missed(charge)
-        return [cls(*_some_of(candidates, tables, number), *known) for number in VALUES_TO_FIT]
+        likely = _likely(candidates, sigma.shape[-2:])
+        known = likely, _places_of(sigma), chosen.anyway, chosen.missed(charge)
+        return [cls(*_some_of(candidates, tables, likely, number), *known) for number in VALUES_TO_FIT]
 
     @cached_property
     def _by_noise(self):
@@ -70,19 +81,21 @@ class Sample:
         return totals, totals @ is_hit - free @ (is_hit * self.missed)
 
     def weights(self, classes):
-        """Number of candidates (N_CLASSES,) that each value of the sample stands for, by class of neighbourhood.
+        """Number of candidates (N, K) that each value of the sample stands for.
 
-        ``classes`` (N, M) are those of all candidates. The numbers of candidates by class are known, and those of a
-        sample scatter. Where nearly all values of a class are hit, a scatter of one per cent would change the number of
-        clean values by a large factor.
+        ``classes`` (N, M) are those of all candidates. The numbers of values by class, for `likely` pixels and for the
+        others, are known, and those of a sample scatter. Where nearly all values of a class are hit, a scatter of one
+        per cent would change the number of clean values by a large factor.
         """
+        kinds = classes + np.int32(N_CLASSES) * self.likely
 
         def numbers(one):
-            return np.stack([np.bincount(some, minlength=N_CLASSES) for some in (one, one[self.places])])
+            return np.stack([np.bincount(some, minlength=2 * N_CLASSES) for some in (one, one[self.places])])
 
         # numpy copies what it counts
-        everywhere, sampled = sum(map_images(numbers, classes))
-        return everywhere / np.maximum(sampled, 1)
+        everywhere, sampled = sum(map_images(numbers, kinds))
+        worth = (everywhere / np.maximum(sampled, 1)).astype(np.float32)
+        return worth[kinds[:, self.places]]
 
     def numbered(self, asked, classes, noises=None):
         """Places of the tables that the values use, with two classes of neighbourhood (N, M) each, as `Numbered`."""
@@ -98,7 +111,7 @@ class Sample:
         population : Population
             What is known of hits.
         weights : `~numpy.ndarray`
-            (N_CLASSES,) number of candidates that each value stands for, by its class for the counts.
+            (N, M) number of candidates that each value stands for.
         places : Numbered, optional
             What `numbered` gives for these classes, if it is known.
 
@@ -114,7 +127,7 @@ class Sample:
         if not len(self.candidates):
             return np.zeros(population.shapes.shape), np.zeros(N_CLASSES), np.zeros(classes.shape)
         places = self.numbered(asked, classes) if places is None else places
-        used, worth = places.used, weights.astype(np.float32)[classes]
+        used = places.used
         density = used.density(population)
         logs = used.logs(population, density)
 
@@ -136,26 +149,47 @@ class Sample:
             # a small sample has one part only
             map_threads(fill, pieces_of(part, (*table, asked)))
             probability = hit.sum(axis=1)
-            hit *= worth[:, None, part]
+            hit *= weights[:, None, part]
             return probability, used.histogram(numbers, hit)
 
         items = zip(self.candidates.parts(), self.tables, places.asked, places.classes, strict=True)
         found = map_threads(work, items)
         probability = np.concatenate([one[0] for one in found], axis=1)
         counts = density.expected_counts(sum(one[1] for one in found))
-        hits = np.bincount(classes.ravel(), probability.ravel(), minlength=N_CLASSES)
-        return counts, weights * hits, probability
+        hits = np.bincount(classes.ravel(), (weights * probability).ravel(), minlength=N_CLASSES)
+        return counts, hits, probability
 
 
-def _some_of(candidates, tables, number):
-    """Pixels with about a number of values, their tables, and their places among all candidates."""
+def _some_of(candidates, tables, likely, number):
+    """Pixels with about a number of values, their tables, and their places among all candidates.
+
+    The hits are in few pixels, and a random part of all pixels would have few hits. The sample is therefore a random
+    part of the ``likely`` candidates, or all of them, and one of the others.
+    """
     enough = number // len(candidates.values)
     if len(candidates) <= enough:
         return candidates, tables, slice(None)
     rng = np.random.default_rng(20260104)
-    chosen = np.sort(rng.choice(len(candidates), enough, replace=False))
+    both = [np.flatnonzero(one) for one in (likely, ~likely)]
+    most = max(enough - len(both[1]), int((1 - FEWEST_OTHERS) * enough))
+    numbers = min(len(both[0]), most), enough - min(len(both[0]), most)
+    chosen = np.sort(np.concatenate([rng.choice(one, n, replace=False) for one, n in zip(both, numbers, strict=True)]))
     some = replace(candidates.some(chosen), reach=REACH_TO_FIT)
     return some, some.tables(), chosen
+
+
+def _likely(candidates, shape):
+    """Whether each candidate (M,) has a value far above half of the others, or is beside one that has."""
+    plane = np.zeros(shape, dtype=bool)
+    far = np.float32(FAR_ABOVE * np.sqrt(1 + 1 / ((len(candidates.values) + 1) // 2)))
+    for part in candidates.parts():
+        some = candidates.some(part)
+        known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
+        noise = (some.sigma(some.lowest) / some.scales).mean(axis=0)
+        highest = np.where(known, some.levels, -np.inf).max(axis=0)
+        below = (known & (some.levels < highest - far * noise)).sum(axis=0)
+        plane[some.where] = (below > 0) & (2 * below >= known.sum(axis=0))
+    return dilate(plane, 1)[candidates.where]
 
 
 def fit_population(sample, field, previous, classes, population, n_fits):
@@ -172,7 +206,7 @@ def fit_population(sample, field, previous, classes, population, n_fits):
         counts, hits, probability = sample.expectation(previous, current, population, weights, places)
         population = population.refitted(counts, hits, totals, seen)
         if sample.candidates.detected is not None:
-            population = population.with_detector(probability, sample.candidates.detected)
+            population = population.with_detector(probability, sample.candidates.detected, weights)
         previous, places, steps = current, places.settled(), [*steps, population]
         if len(steps) == 3 and step < n_fits - 1:
             population, steps = steps[0].extrapolated(*steps[1:]), []

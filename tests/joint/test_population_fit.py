@@ -211,21 +211,68 @@ def test_a_sample_stands_for_all_values_of_a_class(monkeypatch):
     classes = field.classes_at(candidates.where)
     number = np.bincount(classes.ravel(), minlength=N_CLASSES)
     rates = []
-    for values in (10**6, 4000):
+    for values in (10**6, 6000):
         monkeypatch.setattr(sample, "VALUES_TO_FIT", (values, values))
         one = sample.Sample.of(candidates, candidates.tables(), sigma)[1]
         weights, own = one.weights(classes), classes[:, one.places]
         charges, hits, _ = one.expectation(own, own, Population(), weights)
         # the charges of a value are those of its hits
         assert charges.sum() == pytest.approx(hits.sum(), rel=1e-3)
-        sampled = np.unique(own)
-        np.testing.assert_allclose((weights * np.bincount(own.ravel(), minlength=N_CLASSES))[sampled], number[sampled])
+        stands_for = np.bincount(own.ravel(), weights.ravel(), minlength=N_CLASSES)
+        of_both = [
+            set(classes[:, which].ravel()) - set(own[:, which[one.places]].ravel())
+            for which in (one.likely, ~one.likely)
+        ]
+        sampled = [k for k in np.unique(own) if not any(k in missing for missing in of_both)]
+        assert len(sampled) > 20
+        np.testing.assert_allclose(stands_for[sampled], number[sampled], rtol=1e-5)
         assert (hits <= 1.0001 * number).all()
         rates.append(hits / np.maximum(number, 1))
     assert len(one.candidates) < len(candidates) / 2
     frequent = np.bincount(own.ravel(), minlength=N_CLASSES) > 100
     assert frequent.sum() > 3
     np.testing.assert_allclose(rates[1][frequent], rates[0][frequent], atol=0.08)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_sample_has_most_hits(monkeypatch, n):
+    """A random part of all candidates would have half of the hits."""
+    simulated = make_stack("imaging", (400, 500), n, gain=1 * u.electron / u.adu, hit_rate=0.001, seed=74)
+    counts = Counts(cube_of(simulated), np.float32(3.4**2))
+    scatter = scatter_of(counts)
+    sigma = np.sqrt(counts.mean_variance(scatter.signal) + scatter.of_pixels)
+    candidates = find_candidates(counts, scatter.of_pixels, sigma)
+    number = len(candidates) // 2
+    monkeypatch.setattr(sample, "VALUES_TO_FIT", (number * n, number * n))
+    one = sample.Sample.of(candidates, candidates.tables(), sigma)[0]
+    assert len(one.candidates) == number
+    hit = (simulated.hits > 5 * sigma)[:, *candidates.where]
+    assert hit[:, one.places].sum() > 0.98 * hit.sum() > 100
+    assert one.likely[one.places].mean() < 0.75
+
+
+def test_bad_values_are_no_likely_hits():
+    """High values that are bad, and pixels of bad values only, do not count."""
+    values = np.full((3, 6), 100, np.float32)
+    values[0, :5] += np.float32([500, 500, 500, 30, 0])
+    values[1, 2] += 500
+    unknown = np.zeros(values.shape, bool)
+    unknown[0, 1] = unknown[:, 4] = True
+    one = np.ones((1, 1), np.float32)
+    where = np.full(6, 5), np.arange(6) * 4
+    candidates = Candidates(where, values, one, 0 * one, 9 * one, one, unknown)
+    likely = sample._likely(candidates, (10, 30))
+    # a hit in two of three exposures is no value above half of the others
+    assert likely.tolist() == [True, False, False, False, False, False]
+
+
+def test_a_mirrored_stack_has_the_same_hits():
+    """The sample of the pixels differs, and hardly any decision. With a random sample, 8 % of the mask changed."""
+    simulated = make_stack("slit", (1000, 1200), 5, gain=1 * u.electron / u.adu, hit_rate=0.0004, seed=75)
+    cube = cube_of(simulated)
+    masks = [joint_posterior(Counts(one, np.float32(3.4**2)), JointPosterior()).mask for one in (cube, cube[..., ::-1])]
+    changed = masks[0] != masks[1][..., ::-1]
+    assert changed.sum() < 0.04 * masks[0].sum()
 
 
 def test_a_small_sample_does_not_make_all_neighbours_hit(monkeypatch):
@@ -236,11 +283,11 @@ def test_a_small_sample_does_not_make_all_neighbours_hit(monkeypatch):
     simulated = make_stack(
         "imaging", (300, 350), 5, gain=1 * u.electron / u.adu, hit_rate=0.03, population="mixed", seed=701
     )
-    monkeypatch.setattr(sample, "VALUES_TO_FIT", (20_000, 20_000))
+    monkeypatch.setattr(sample, "VALUES_TO_FIT", (30_000, 30_000))
     result = joint_posterior(Counts(cube_of(simulated), np.float32(3.4**2)), JointPosterior())
     probability, hit = result.probability, simulated.hit_mask(0.5)
     likely = (probability >= 0.7) & (probability < 0.97)
-    assert hit[likely].mean() == pytest.approx(probability[likely].mean(), abs=0.04)
+    assert hit[likely].mean() == pytest.approx(probability[likely].mean(), abs=0.06)
 
 
 def cube_of(simulated):
