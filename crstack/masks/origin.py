@@ -3,7 +3,7 @@
 import os
 
 from crstack.exceptions import InputError
-from crstack.exposures.loading import digest_of
+from crstack.exposures.digest import digest_of
 from crstack.files.fits_reading import image_extension, image_in_parts, opened_fits
 from crstack.utils.warn import warn_user
 
