@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from crstack.boundaries.base import FittedBoundary
+from crstack.detections import Detections
 from crstack.diagram import MMDiagram
 from crstack.equalize.fit.differences import Differences
 from crstack.exceptions import CRStackError, PluginError
@@ -15,7 +16,7 @@ from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
-from crstack.prepared import Detections, PreparedStack, Progress, ReadOnlyStack
+from crstack.prepared import PreparedStack, Progress, ReadOnlyStack
 from crstack.utils.plugins import is_own, plugin_errors
 from crstack.utils.registry import METHODS
 from crstack.utils.threads import map_threads
@@ -53,7 +54,7 @@ class Method(ABC):
         ----------
         prepared : `~crstack.prepared.PreparedStack`
             ``prepared.exposures``, ``prepared.statistics`` and so on. It must not be modified.
-        detected : `~crstack.prepared.Detections` or None
+        detected : `~crstack.detections.Detections` or None
             Detections of the auxiliary detector in each image; None without a detector.
         rules : `~crstack.masks.MaskRules`
             Dilation, regions and pixels, which `Decision.of_hits` applies.
@@ -231,7 +232,7 @@ class Decision:
             (N, ny, nx).
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
-        detected : `~crstack.prepared.Detections` or None
+        detected : `~crstack.detections.Detections` or None
             Detections of the auxiliary detector; None without a detector.
         rules : `~crstack.masks.MaskRules`
             Dilation, regions and pixels.
@@ -311,7 +312,7 @@ def checked_decision(
         Of crstack or of a plug-in.
     prepared : `~crstack.prepared.PreparedStack`
         The stack.
-    detected : `~crstack.prepared.Detections` or None
+    detected : `~crstack.detections.Detections` or None
         Detections of the auxiliary detector; None without a detector.
     rules : `~crstack.masks.MaskRules`
         Dilation, regions and pixels.

@@ -12,13 +12,14 @@ from crstack import equalize
 from crstack.combine import Combination
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.combiner import WITHOUT_MASKS
+from crstack.detections import AuxNoise
 from crstack.equalize.settings import BY_DEFAULT
 from crstack.exceptions import InputError
 from crstack.exposures import Keyword, load_exposures
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.origin import check_origin
 from crstack.methods import Method
-from crstack.prepared import AuxNoise, PreparedStack, Progress
+from crstack.prepared import PreparedStack, Progress
 from crstack.stages import arguments
 from crstack.stages.arguments import (
     AUTO,

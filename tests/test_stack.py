@@ -20,6 +20,7 @@ from crstack import (
     SplineBoundary,
 )
 from crstack.datasets import make_stack
+from crstack.detections import Detections
 from crstack.diagram import DiagramSettings
 from crstack.exceptions import CRStackError, InputError, UnknownPluginError
 from crstack.joint.method import JointDecision
@@ -467,7 +468,7 @@ def test_lengths_with_units(simulated):
 
 def test_kept_detections_are_read_only(simulated):
     stack = stack_of(simulated)
-    detected = stack.prepared.detections(PYCOSMIC)
+    detected = Detections(stack.prepared, PYCOSMIC)
     for detection in (detected.in_average("median"), detected.in_exposure(0)):
         assert not detection.mask.flags.writeable
         assert not detection.cleaned.flags.writeable

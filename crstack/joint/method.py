@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crstack.detections import Detections
 from crstack.equalize.fit.differences import Differences
 from crstack.equalize.settings import known_steps, open_settings
 from crstack.equalize.terms.given_terms import warn_of_terms
@@ -18,7 +19,7 @@ from crstack.joint.posterior import JointResult, joint_posterior
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.masks.rules import MaskRules
 from crstack.methods import Decision, Method
-from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.prepared import PreparedStack, Progress, report_stage
 from crstack.utils.pixels import by_rows
 from crstack.utils.validation import check_boolean, check_choice, check_integer, check_number
 
@@ -119,7 +120,7 @@ class JointPosterior(Method):
         ----------
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
-        detected : `~crstack.prepared.Detections`, optional
+        detected : `~crstack.detections.Detections`, optional
             Raises the odds of the pixels that it finds in the exposures.
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
@@ -174,7 +175,7 @@ class JointPosterior(Method):
         ----------
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
-        detected : `~crstack.prepared.Detections` or None
+        detected : `~crstack.detections.Detections` or None
             Detections of the auxiliary detector; None without a detector.
         rules : `~crstack.masks.MaskRules`
             Dilation, regions and pixels.

@@ -9,6 +9,7 @@ from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit, model_in
 from crstack.boundaries.calibrated import CalibratedBoundary
 from crstack.boundaries.spline import SplineBoundary
+from crstack.detections import Detections
 from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.fit.differences import Differences
 from crstack.exceptions import InputError
@@ -18,7 +19,7 @@ from crstack.masks.rules import MaskRules, codes_of_detector
 from crstack.methods import Decision, DiagramView, Method
 from crstack.mmcosmic.limits import Limit, detection_limit, image_codes
 from crstack.mmcosmic.sampling import check_three_or_more, diagram_of_stack
-from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.prepared import PreparedStack, Progress, report_stage
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.statistics import OrderStatistics
 from crstack.utils.validation import check_integer, check_number
@@ -112,7 +113,7 @@ class MMCosmic(Method):
         ----------
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
-        detected : `~crstack.prepared.Detections` or None
+        detected : `~crstack.detections.Detections` or None
             Detections of the auxiliary detector; None without a detector.
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
@@ -152,7 +153,7 @@ class MMCosmic(Method):
         ----------
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
-        detected : `~crstack.prepared.Detections` or None
+        detected : `~crstack.detections.Detections` or None
             Detections of the auxiliary detector; None without a detector.
         rules : `~crstack.masks.MaskRules`
             Dilation, regions and pixels.

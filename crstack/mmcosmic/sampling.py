@@ -3,11 +3,12 @@
 import astropy.units as u
 import numpy as np
 
+from crstack.detections import Detections
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram, make_diagram
 from crstack.equalize.terms.overdispersion import NbinomShape, fit_nbinom_shape
 from crstack.exceptions import InputError
 from crstack.noise import GAIN_UNIT, NoiseModel
-from crstack.prepared import Detections, PreparedStack, Progress
+from crstack.prepared import PreparedStack, Progress
 from crstack.simulation import LevelSampler, PixelSampler
 from crstack.simulation.amplifiers import AmplifierSampler, amplifiers
 
@@ -46,7 +47,7 @@ def diagram_of_stack(
     ----------
     prepared : `~crstack.prepared.PreparedStack`
         The stack.
-    detected : `~crstack.prepared.Detections` or None
+    detected : `~crstack.detections.Detections` or None
         Pixels that it flags in the median or in an exposure are excluded.
     settings : DiagramSettings
         Settings of the simulation.

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import NDData
 
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.detections import AUX_NOISE, AuxNoise, Detections
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
 from crstack.diagram import MMDiagram
@@ -20,7 +21,7 @@ from crstack.masks import MaskRules, MaskSet
 from crstack.methods import Method, as_method
 from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import nbinom_shape_of_stack
-from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress
+from crstack.prepared import PreparedStack, Progress
 from crstack.utils.memory import Workspace
 from crstack.utils.process_memory import MemoryLimit
 from crstack.utils.registry import DETECTORS, METHODS
@@ -201,7 +202,9 @@ def detections_for(
     """Detections of the detector; "auto" is the default detector of the method."""
     if method is not None and isinstance(aux, str) and aux == AUTO:
         aux = method.usual_aux
-    return prepared.detections(as_detector(aux, vote), aux_noise)
+    check_choice("aux_noise", aux_noise, AUX_NOISE)
+    detector = as_detector(aux, vote)
+    return None if detector is None else Detections(prepared, detector, aux_noise)
 
 
 def allow_work(workspace: Workspace, n: int, method: Method | None = None, detector: Detector | None = None) -> None:

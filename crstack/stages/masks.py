@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
+from crstack.detections import Detections
 from crstack.equalize.settings import Equalization, known_steps, open_settings
 from crstack.joint import JointPosterior
 from crstack.masks import MaskRules, MaskSet
@@ -18,7 +19,7 @@ from crstack.methods import Decision, Method, checked_decision, measured_of
 from crstack.mmcosmic import MMDecision
 from crstack.not_hits.classes import classified
 from crstack.plausibility import check_plausible, is_misaligned
-from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.prepared import PreparedStack, Progress, report_stage
 from crstack.stages.combining import expected_once
 from crstack.stages.levels import differences_of, without_trails
 from crstack.utils.version import crstack_version

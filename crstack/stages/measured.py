@@ -6,13 +6,14 @@ from typing import Literal, cast
 from crstack import equalize
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.detections import AuxNoise
 from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.equalized import EqualizedExposures
 from crstack.exposures import Exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
-from crstack.prepared import AuxNoise, PreparedStack, Progress
+from crstack.prepared import PreparedStack, Progress
 from crstack.stages import arguments
 from crstack.stages.arguments import (
     Auxiliary,
