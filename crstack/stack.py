@@ -87,7 +87,8 @@ class CRStack(MeasuredStack):
     bits : str, int or mapping, optional
         Bits of the data quality that make a value bad: "stsci", "lsst", "dragons" or numbers. Any bit by default.
     drop_unusable : bool, optional
-        Leave out exposures that are blank or of another field. They are an error, or a warning, by default.
+        Leave out exposures that are blank, of another field or shifted too far. By default, blank ones are an error.
+        The others have a warning, and keep their place without their values.
     cr_coincidences : int, optional
         Largest number of exposures that may be hit in one pixel. M.M.Cosmic and the minimum leave out this number of
         highest values. At least 2 and less than the number of exposures; 1 for two exposures.

@@ -263,7 +263,9 @@ def _add_run(commands):
         "--json", action="store_true", help="print the numbers of the run as JSON, and nothing else, to standard output"
     )
     run.add_argument(
-        "--drop-unusable", action="store_true", help="continue without blank exposures and those of another field"
+        "--drop-unusable",
+        action="store_true",
+        help="continue without exposures that are blank, of another field or shifted too far",
     )
     run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
     run.add_argument("--no-plots", action="store_true", help="draw no figures, and write no report")

@@ -29,7 +29,7 @@ from crstack.utils.pixels import dilate, informative_box
 from crstack.utils.threads import map_threads, wide_bands
 from crstack.utils.warn import warn_user
 
-__all__ = ["measure_differences"]
+__all__ = ["measure_differences", "with_values"]
 
 #: settings with terms along rows and columns
 ALONG = {"backgrounds", "response"}
@@ -113,6 +113,11 @@ def measure_differences(
         found = cold.added_to(found)
     levels = original
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
+
+
+def with_values(bad, n):
+    """Numbers (from 0) of the exposures that have valid values, of which there are ``n``; ``bad`` is as above."""
+    return [i for i in range(n) if bad is None or not bad[i].all()]
 
 
 def _with_pattern(known, settings, comparable):

@@ -8,7 +8,7 @@ import numpy as np
 from crstack.equalize.electrons import in_electrons
 from crstack.equalize.equalized import EqualizedExposures
 from crstack.equalize.known import before_shifts, equalize_as_known
-from crstack.equalize.measure import measure_differences
+from crstack.equalize.measure import measure_differences, with_values
 from crstack.equalize.settings import Equalization, known_steps, open_settings
 from crstack.exposures import Exposures
 from crstack.statistics import OrderStatistics
@@ -71,9 +71,13 @@ def with_measured(
         return found
     electrons, variance_of, unit = in_electrons(found.levelled)
     levelled = found.levelled
-    measured = measure_differences(
-        electrons, variance_of, levelled.bad, names, steps=steps, comparable=levelled.comparable
-    )
+    bad, n = levelled.bad, len(levelled)
+    used = with_values(bad, n)
+    if len(used) < n:
+        electrons, bad = electrons[used], bad[used]
+        steps = None if steps is None else tuple(steps[i] for i in used)
+    measured = measure_differences(electrons, variance_of, bad, names, steps=steps, comparable=levelled.comparable)
+    measured = measured.placed(used, n)
     if not measured or measured.common is None:
         return replace(found, measured=measured)
     common = by_rows(np.divide, measured.common, unit)

@@ -61,7 +61,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     bias_given : bool, optional
         Whether a bias other than 0 was subtracted.
     drop : bool, optional
-        Whether to leave out exposures of another field.
+        Whether to leave out exposures of another field or shifted too far. If not, their values are bad.
     read : AsRead, optional
         What is known of the exposures as they were read.
 
@@ -93,7 +93,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
         exposures = _without_pixels_unlike_light(exposures, read)
         exposures, coarse = _with_rounding(exposures, read)
     exposures = _without_shadows(exposures)
-    exposures, alike = of_one_field(exposures, drop)
+    exposures, alike, unused = of_one_field(exposures, drop)
     if alike:
         exposures = _without_blooming(exposures)
         exposures = exposures if bias_given else _without_low(exposures, find_zeros(exposures), ZEROS)
@@ -101,7 +101,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
         exposures = _without_dark_lines(exposures)
         # few whole numbers do not scatter as normal values do
         exposures = _with_checked_noise(exposures, bias_given, scatter=not (coarse or signed))
-    return exposures
+    return exposures if unused is None else unused.beside(exposures)
 
 
 def _with_checked_noise(exposures, bias_given, *, scatter):

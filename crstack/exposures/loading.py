@@ -72,7 +72,7 @@ def load_exposures(
         Bits of the data quality: see `crstack.exposures.quality.bits_of`. By default any bit makes a value bad.
     drop_unusable : bool, optional
         Continue without exposures that hold one value everywhere, instead of raising an error, and without those of
-        another field.
+        another field or shifted too far. By default, the latter keep their place without their values.
 
     Returns
     -------

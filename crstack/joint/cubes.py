@@ -46,8 +46,8 @@ class PlanesInOrder:
 
 
 def in_order(cube, order):
-    """The planes of a cube (or None) in an order, without a copy."""
-    if cube is None or (np.diff(order) == 1).all():
+    """The planes of a cube (or None) in an order, or some of them, without a copy."""
+    if cube is None or (len(order) == len(cube) and (np.diff(order) == 1).all()):
         return cube
     return PlanesInOrder(cube, order)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.equalize.measure import measure_differences
+from crstack.equalize.measure import measure_differences, with_values
 from crstack.joint.cubes import means_of
 from crstack.joint.unlike_noise import relative_noises
 from crstack.utils.pixels import by_rows
@@ -34,12 +34,13 @@ def with_measured_differences(counts, names, steps=None, comparable=True):
     """
     # in a fixed order, so that the rounding of sums does not depend on the order of the exposures
     order = means_of(counts.data).argsort(kind="stable")
+    order = order[np.isin(order, with_values(counts.bad, len(order)))]
     ordered = counts.ordered(order)
     levels, noises = ordered.level_cube, relative_noises(ordered)
     steps = None if steps is None else tuple(steps[i] for i in order)
     known = levels, ordered.mean_variance_in, ordered.bad, names, noises, steps
     found = measure_differences(*known, comparable=comparable)
-    found = found.ordered(order.argsort())
+    found = found.placed(order, len(counts.data))
     return (_expecting(counts, found) if found else counts), found
 
 

@@ -7,6 +7,7 @@ from crstack.detections import Detections
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram, make_diagram
 from crstack.equalize.terms.overdispersion import NbinomShape, fit_nbinom_shape
 from crstack.exceptions import InputError
+from crstack.exposures.comparison.unused import check_values
 from crstack.noise import GAIN_UNIT, NoiseModel
 from crstack.prepared import PreparedStack, Progress
 from crstack.simulation import LevelSampler, PixelSampler
@@ -21,6 +22,7 @@ def nbinom_shape_of_stack(
     """Fit the shape of the photons' distribution to the pixels that no detector flags; computed once."""
 
     def compute() -> NbinomShape:
+        check_values(prepared.exposures, "the shape of the photons' distribution")
         used = _simulated_pixels(prepared, detected, progress)
         return fit_nbinom_shape(prepared.equalized.levelled, used)
 
@@ -28,11 +30,12 @@ def nbinom_shape_of_stack(
 
 
 def check_three_or_more(prepared: PreparedStack) -> None:
-    """Raise `InputError` for two exposures, whose median is their mean."""
+    """Raise `InputError` for two exposures, whose median is their mean, or if one has no valid value."""
     if len(prepared) < 3:
         raise InputError(
             f"exposures must be three or more for M.M.Cosmic; got {len(prepared)}: use detect('joint'), which needs two"
         )
+    check_values(prepared.exposures, "M.M.Cosmic")
 
 
 def diagram_of_stack(

@@ -332,7 +332,11 @@ def test_a_shift_that_cannot_be_measured_gives_a_warning():
     images = moved((25, 4))
     words = r"exposure 3 is shifted by \(\+25, \+4\) pixels against exposure 1, which is more than the 16 that are"
     with pytest.warns(CRStackWarning, match=words):
-        assert load(images).displaced == (("exposure 3", 25, 4),)
+        exposures = load(images)
+    assert exposures.bad[2].all()
+    assert not exposures.bad[:2].any()
+    with pytest.warns(CRStackWarning, match="exposures are shifted|exposure 2 is shifted"):
+        assert load(images[1:]).displaced == (("exposure 2", 25, 4),)
     assert ALIGNED == LARGEST
 
 

@@ -1,5 +1,6 @@
 """What was measured of exposures that are not quite equivalent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -201,15 +202,49 @@ class Differences:
         differences : Differences
             In the order that was given.
         """
-        names = ("factors", "scales", "added", "noises", "levels", "surfaces", "steps")
-        picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
-        picked["grids"] = None if self.grids is None else self.grids[order]
-        picked["drifts"] = None if self.drifts is None else self.drifts[order]
+        return self.placed(np.argsort(order).tolist(), len(order))
+
+    def placed(self, places: Sequence[int], n: int) -> "Differences":
+        """The differences of these exposures at other places in a list, where the others have no values.
+
+        Parameters
+        ----------
+        places : sequence of int
+            New number of each exposure, from 0.
+        n : int
+            Number of exposures in the list. Those that are not among the places differ in nothing.
+
+        Returns
+        -------
+        differences : Differences
+            Of the exposures in the list.
+        """
+        numbers = {int(place): k for k, place in enumerate(places)}
+        order = [numbers.get(i) for i in range(n)]
+
+        def in_list(values, otherwise):
+            return tuple(otherwise if k is None else values[k] for k in order)
+
+        def in_array(values):
+            if values is None or None not in order:
+                return None if values is None else values[order]
+            return np.stack([np.zeros_like(values[0]) if k is None else values[k] for k in order])
+
+        alike = {"factors": 1.0, "scales": 1.0, "added": 0.0, "noises": 0.0, "levels": 0.0, "surfaces": ""}
+        placed = {name: in_list(getattr(self, name), value) for name, value in alike.items()}
+        placed["steps"] = in_list(self.steps, (0, 0)) if self.steps else ()
         for name in ("hot", "pattern"):
             values = getattr(self, name)
-            picked[name] = tuple(values[i] for i in order) if values else ()
-        picked["profiles"] = tuple(one[order] for one in self.profiles)
-        return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
+            placed[name] = in_list(values, 1.0) if values else ()
+        for name in ("kernels", "kernel_errors", "grids", "drifts"):
+            placed[name] = in_array(getattr(self, name))
+        # a response is relative to the exposure, and an added level is in electrons
+        kinds = [line.setting == "response" for line in self.lines]
+        placed["profiles"] = tuple(
+            np.stack([np.full_like(one[0], relative) if k is None else one[k] for k in order])
+            for one, relative in zip(self.profiles, kinds, strict=False)
+        )
+        return replace(self, **placed)
 
     def summary(self) -> dict[str, list]:
         """What was measured, as lists of numbers by name: one for each exposure.

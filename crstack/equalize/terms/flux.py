@@ -12,6 +12,7 @@ from crstack.equalize.terms.clean import neighbour_mean, reject_hits
 from crstack.equalize.terms.common import common_image, moved_images
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.exposures.comparison.unused import check_values
 from crstack.statistics import OrderStatistics
 from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_choice, check_number, check_region
@@ -153,6 +154,7 @@ def estimate_flux_factors(
     include differences that one factor does not describe.
     """
     check_choice("method", method, METHODS)
+    check_values(exposures, "flux factors")
     inside = pixels_of_regions(exposures.usable, regions)
     if inside.any():
         box = _box_around(inside, margin_around_regions(offsets))

@@ -13,6 +13,7 @@ from crstack.equalize.terms.steps import LARGEST as LARGEST_STEP
 from crstack.equalize.terms.steps import moved, whole_steps
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.exposures.comparison.unused import check_values
 from crstack.statistics import OrderStatistics, order_statistics
 from crstack.utils.pixels import contrast_of, highest_around
 from crstack.utils.threads import map_threads
@@ -156,6 +157,7 @@ def estimate_offsets(
     solution of the pairs, minus their median along each axis. A correlation with the median image would be biased to
     0, because the median contains the noise of the exposure.
     """
+    check_values(exposures, "offsets")
     factors = np.ones(len(exposures)) if factors is None else factors
     exposures, statistics, box = _around(exposures, statistics, _slices(region, exposures.shape))
     steps = whole_steps(exposures.data[:, *box])

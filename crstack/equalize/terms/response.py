@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from crstack.equalize.terms.clean import median_of_scaled, neighbour_mean, reject_hits
 from crstack.exposures import Exposures
+from crstack.exposures.comparison.unused import check_values
 from crstack.utils.threads import map_threads, wide_bands
 from crstack.utils.validation import check_choice, check_number
 
@@ -122,6 +123,7 @@ def estimate_response(
     cells use only pixels that agree with it.
     """
     settings = settings or ResponseSettings()
+    check_values(exposures, "the response")
     factors = np.ones(len(exposures), np.float32) if factors is None else np.asarray(factors, np.float32)
     if settings.axis == "y":
         exposures = exposures.transposed()

@@ -6,7 +6,7 @@ import numpy as np
 
 from crstack.utils.medians import reflected_median
 
-__all__ = ["Correlations", "correlations", "displacement"]
+__all__ = ["Correlations", "correlations", "displacement", "highest_correlation"]
 
 #: largest side (pixels) of the central part of an image in which a shift is searched
 MIDDLE = 2048
@@ -75,6 +75,28 @@ def correlations(one, other, shift):
     near = [round(one) + np.arange(-1, 2) for one in shift[::-1]]
     given = correlation[np.ix_(*(index % side for index, side in zip(near, correlation.shape, strict=True)))].max()
     return Correlations(float(given), float(correlation[place]), _shift_at(place, correlation.shape))
+
+
+def highest_correlation(one, other, reach=None):
+    """Highest correlation of the structures of two images after shifts along x and y, relative to equal images.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        Images (ny, nx); bad values are 0.
+    reach : int, optional
+        Largest shift in pixels; any by default.
+
+    Returns
+    -------
+    correlation : float
+        0 if an image has no structure.
+    """
+    correlation, alike = _correlation(one, other)
+    if reach is not None:
+        rows, columns = (np.arange(-reach, reach + 1) % side for side in correlation.shape)
+        correlation = correlation[np.ix_(rows, columns)]
+    return float(correlation.max() / alike) if alike > 0 else 0.0
 
 
 def _correlation(one, other):

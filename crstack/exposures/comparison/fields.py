@@ -1,4 +1,4 @@
-"""Exposures of another field, without light, shifted or turned: warnings, and what is left out."""
+"""Exposures of another field, without light, shifted or turned: warnings with their cause."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crstack.exposures.blank import unlit
+from crstack.exposures.comparison.correlated import uncorrelated
 from crstack.exposures.comparison.displacement import displacement
 from crstack.exposures.comparison.focus import out_of_focus
 from crstack.exposures.comparison.rotation import rotation
@@ -18,8 +19,8 @@ from crstack.exposures.comparison.shifted_exposures import (
 )
 from crstack.exposures.comparison.structures import compared, lacking_of, light_of, significances
 from crstack.exposures.comparison.times import factors_of_times
+from crstack.exposures.comparison.unused import UNUSED, majority, without
 from crstack.exposures.cube import ALIGNED
-from crstack.exposures.input.items import MINIMUM_EXPOSURES
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
@@ -33,12 +34,12 @@ log = logging.getLogger("crstack.exposures")
 FULL_LIGHT = 0.2
 #: words of the warning on what is done about a shift
 HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
+#: what else can be done about an exposure that is shifted too far, and what is done; the second where it is dropped
+SHIFTED = (f", or leave it out if it is of another target. {UNUSED.format('its')}", ". It is left out")
 #: number of rows from which the scatter is measured
 ROWS = 100
 #: causes of missing structures
 OTHER_FIELD, NO_LIGHT = "it is of another field, or rotated", "it is of another field, or the shutter was closed"
-#: what to do with exposures of another field
-REMEDY = "leave {0} out, or drop {0} with drop_unusable=True (command: --drop-unusable)"
 
 #: turned images, by their description
 TURNED = {
@@ -56,14 +57,16 @@ def of_one_field(exposures, drop=False):
     exposures : Exposures
         The exposures.
     drop : bool, optional
-        Whether to leave out exposures of another field and without light, if two or more remain.
+        Whether to leave out exposures of another field, without light or shifted too far, if two or more remain.
 
     Returns
     -------
     exposures : Exposures
-        With ``displaced``, ``unfocused`` and ``strange``.
+        Those to use, with ``displaced``, ``unfocused`` and ``strange``.
     alike : bool
         Whether the exposures that are returned are alike.
+    unused : Unused or None
+        Exposures that are not among them, although they keep their place in the list; None if there are none.
 
     Warns
     -----
@@ -76,10 +79,12 @@ def of_one_field(exposures, drop=False):
         lambda: out_of_focus(exposures.data, exposures.bad, [plane for plane, _ in planes]),
         lambda: compared(planes, factors),
         lambda: _without_light(exposures, factors),
+        lambda: uncorrelated(exposures.data, planes, factors),
     )
-    unfocused, structures, dark = map_threads(lambda work: work(), works)
+    unfocused, structures, dark, unlike = map_threads(lambda work: work(), works)
     found = {one.exposure: one for one in lacking_of(structures, planes[0][0].size)}
-    reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in dark}
+    reasons = {i: _unlike_words(exposures, i, *numbers) for i, numbers in unlike.items()}
+    reasons |= {i: _unlit_words(exposures, i, own, others) for i, own, others in dark}
     turned = _rotated(exposures, unfocused)
     exposures = _with_unfocused(exposures, {i: one for i, one in unfocused.items() if i not in turned})
     reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
@@ -91,25 +96,25 @@ def of_one_field(exposures, drop=False):
         exposures = replace(exposures, displaced=apart)
         report_apart(exposures)
         reasons = {i: words for i, words in reasons.items() if i and not is_among(exposures, i, apart)}
-    if not reasons:
-        return exposures, not (exposures.displaced or exposures.unfocused)
-    return _explained(exposures, reasons, found, drop, centre)
+    unused = None
+    if reasons:
+        exposures, unused = _explained(exposures, reasons, found, drop, centre)
+    return exposures, not (exposures.displaced or exposures.unfocused or exposures.strange), unused
 
 
 def _explained(exposures, reasons, found, drop, centre=None):
-    """The exposures without those that cannot be used, and whether they are alike; ``reasons`` are words by index.
+    """The exposures that can be used, and those that are not; ``reasons`` are words by index.
 
     They are compared with the exposure ``centre`` (index), if there is one, and with any other if not.
     """
-    displaced, strange, faint = [], {}, []
+    shifts, strange, faint = {}, {}, []
     for i, words in sorted(reasons.items(), reverse=True):
         other = next((k for k in range(len(exposures)) if k not in {*reasons, i}), 1 if i == 0 else 0)
         if centre not in (None, i):
             other = centre
         cause = _cause_of(exposures, i, other, found.get(i))
         if cause.shift is not None:
-            displaced.append((exposures.names[i], *cause.shift))
-            _report_shift(exposures, i, other, cause.shift)
+            shifts[i] = (exposures.names[other], *cause.shift)
             if len(exposures) == 2:
                 break  # the shift of one against the other
         elif cause.light is None:
@@ -120,11 +125,15 @@ def _explained(exposures, reasons, found, drop, centre=None):
             log.info("%s shows the light of the other exposures at another level", exposures.names[i])
     for words_of_light in reversed(faint):
         warn_user(words_of_light)
-    displaced, strange = displaced[::-1], dict(sorted(strange.items()))
-    exposures = replace(exposures, displaced=exposures.displaced + tuple(displaced)) if displaced else exposures
-    kept = _without(exposures, strange, drop)
-    alike = not (exposures.displaced or exposures.unfocused)
-    return kept, alike and not kept.strange
+    strange, shifts = dict(sorted(strange.items())), dict(sorted(shifts.items()))
+    far = {i for i, (_, dx, dy) in shifts.items() if max(abs(dx), abs(dy)) > ALIGNED}
+    known = {exposures.names.index(name) for name in (*exposures.too_far, *exposures.unfocused)}
+    outvoted = majority(exposures, {*strange, *far, *known})
+    for i, shift in shifts.items():
+        _report_shift(exposures.names[i], *shift, SHIFTED[drop] if i in far and outvoted else "")
+    displaced = tuple((exposures.names[i], *shift[1:]) for i, shift in shifts.items())
+    exposures = replace(exposures, displaced=exposures.displaced + displaced)
+    return without(exposures, strange, far if outvoted else set(), drop, outvoted)
 
 
 @dataclass(frozen=True)
@@ -216,6 +225,13 @@ def _unlit_words(exposures, i, own, others):
     return f"{exposures.names[i]} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}"
 
 
+def _unlike_words(exposures, i, own, others):
+    return (
+        f"the structures of {exposures.names[i]} correlate with those of the other exposures by {own:.2f}, where these "
+        f"correlate by {others:.2f} with one another"
+    )
+
+
 def _lacking_words(exposures, one):
     whose = "of the other exposure" if len(exposures) == 2 else "that the other exposures share"
     return f"{exposures.names[one.exposure]} shows {one.seen} of the {one.number} structures {whose}"
@@ -236,11 +252,11 @@ def _faint_words(exposures, i, light):
     )
 
 
-def _report_shift(exposures, i, other, shift):
-    """Report the shift of one exposure: a warning if it is too large to be measured."""
-    words = f"{exposures.names[i]} is shifted by ({shift[0]:+d}, {shift[1]:+d}) pixels against {exposures.names[other]}"
-    if max(map(abs, shift)) > ALIGNED:
-        warn_user(f"{words}, which is more than the {ALIGNED} that are measured: align the exposures first")
+def _report_shift(name, other, dx, dy, remedy):
+    """Report the shift of one exposure: a warning if it is too large to be measured. ``remedy`` is a second one."""
+    words = f"{name} is shifted by ({dx:+d}, {dy:+d}) pixels against {other}"
+    if max(abs(dx), abs(dy)) > ALIGNED:
+        warn_user(f"{words}, which is more than the {ALIGNED} that are measured: align the exposures first{remedy}")
     else:
         log.info("%s: %s", words, HOW_TO_ALIGN)
 
@@ -253,24 +269,3 @@ def _turned(exposures, i, other, well=False):
         if shift is not None and agree_moved(turned, exposures.data[other], shift, well):
             return f"it is {words} against {exposures.names[other]}"
     return None
-
-
-def _without(exposures, strange, drop):
-    """The exposures without those that cannot be used, if ``drop`` is set and enough remain."""
-    kept = [i for i in range(len(exposures)) if i not in strange]
-    enough = len(kept) >= MINIMUM_EXPOSURES
-    found, pronoun = "; ".join(strange.values()), "it" if len(strange) == 1 else "them"
-    if strange and not enough:
-        warn_user(f"{found}. Without these, fewer than two exposures remain: give exposures of one field")
-    elif strange and not drop:
-        warn_user(f"{found}; {REMEDY.format(pronoun)}")
-    elif strange:
-        warn_user(f"{found}; {pronoun.replace('them', 'they')} {'is' if pronoun == 'it' else 'are'} left out")
-    if not (strange and drop and enough):
-        return replace(exposures, strange=tuple(exposures.names[i] for i in strange)) if strange else exposures
-    first = kept[0]
-    return replace(
-        exposures.reordered(kept),
-        header=exposures.own_headers[first] if exposures.own_headers else exposures.header,
-        wcs=exposures.own_wcs[first] if exposures.own_wcs else exposures.wcs,
-    )

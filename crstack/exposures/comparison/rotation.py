@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.exposures.comparison.displacement import highest_correlation
 from crstack.utils.medians import median_of_values, reflected_median
 from crstack.utils.normal import SIGMA_PER_MAD
 
@@ -22,6 +23,8 @@ BIN = 0.5
 PAIRS, TIMES, SHARE = 12, 4.0, 0.04
 #: least angle in its standard errors, and in degrees: bright pixels along traces give smaller ones by chance
 SIGNIFICANT, LEAST = 5.0, 0.4
+#: least increase of the correlation by the rotation, as a factor
+BETTER = 1.02
 
 
 def rotation(image, other):
@@ -66,7 +69,19 @@ def rotation(image, other):
     error = SIGMA_PER_MAD * float(median_of_values(np.abs(near - angle))) / np.sqrt(len(near) / 4)
     angle += edges[k] + BIN
     angle = (angle + 90) % 180 - 90
-    return angle if abs(angle) > max(SIGNIFICANT * error, LEAST) else None
+    if abs(angle) <= max(SIGNIFICANT * error, LEAST):
+        return None
+    return angle if _agrees_turned(image, other, angle) else None
+
+
+def _agrees_turned(image, other, angle):
+    """Whether an image correlates better with another one after a rotation by minus the angle.
+
+    The brightest pixels along traces may have lines of equal length at one angle by chance.
+    """
+    around = np.float32(np.median(image[::3, ::3]))
+    turned = ndimage.rotate(image, angle, reshape=False, order=1, cval=around)
+    return highest_correlation(turned, other) > BETTER * highest_correlation(image, other)
 
 
 def rotations(exposures):

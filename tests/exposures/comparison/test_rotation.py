@@ -68,4 +68,4 @@ def test_a_rotated_exposure_is_not_out_of_focus(degrees, n_stars):
     (message,) = [str(one.message) for one in caught]
     assert f"it is rotated by +{degrees:.1f}"[:-2] in message
     assert "out of focus" not in message
-    assert stack.exposures.strange == ("exposure 3",)
+    assert stack.exposures.bad[2].all()
