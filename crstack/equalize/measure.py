@@ -7,10 +7,11 @@ import numpy as np
 
 from crstack.equalize.fit.by_bands import ExposuresByBands
 from crstack.equalize.fit.cold import cold_pixels
+from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.dark_parts import describes_more_than_noise, sky_with_dark_parts
 from crstack.equalize.fit.differences import NAMES, Differences
-from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.kernel_steps import steps_of_kernels

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.expected_exposures import CLIP_SIGMA_OF_TWO
+from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO
 from crstack.equalize.terms.hot_pixels import hot_pixels
 from crstack.equalize.variance.place_variance import place_variance
 from crstack.joint.excess import ExcessFit, ExcessVariance, fit_excess_variance, squared_gradient

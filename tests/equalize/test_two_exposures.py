@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
-from crstack.equalize.fit.expected_exposures import CLIP_SIGMA_OF_TWO, ExpectedExposures
+from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.variance import place_variance, places
 from crstack.equalize.variance.hits_of_two import HIT_SIGMA, HitsOfTwo, crossings
 from crstack.exceptions import CRStackWarning

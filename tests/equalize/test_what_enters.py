@@ -1,7 +1,6 @@
 """What another exposure holds fills the edges of an exposure that is moved back."""
 
 import warnings
-from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
-from crstack.equalize.fit.expected_exposures import ExpectedExposures
+from crstack.equalize.fit.common_image import fill_what_enters
 from crstack.equalize.settings import Equalization
 from crstack.equalize.terms.steps import shown_by_two
 from crstack.exceptions import CRStackWarning
@@ -17,8 +16,7 @@ from crstack.exceptions import CRStackWarning
 
 def test_rows_and_columns_that_enter():
     cube = np.stack([np.full((6, 7), value, np.float32) for value in (1, 2, 3)])
-    moved = SimpleNamespace(steps=((2, 1), (0, 0), (-1, 0)))
-    ExpectedExposures._fill_what_enters(moved, cube)
+    fill_what_enters(cube, ((2, 1), (0, 0), (-1, 0)))
     expected = np.full((6, 7), 1.0)
     expected[-1:] = expected[:, -2:] = 2
     np.testing.assert_array_equal(cube[0], expected)

@@ -7,9 +7,10 @@ from threading import Lock
 import numpy as np
 
 from crstack.equalize.fit.changes import largest_blur
+from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.differences import Differences
-from crstack.equalize.fit.expected_exposures import CONTRAST, fitted_terms
 from crstack.equalize.fit.fine_surfaces import FEWEST, fine_mesh, surfaces_with_regions
+from crstack.equalize.fit.found_differences import fitted_terms
 from crstack.equalize.fit.rounds import flat_pixels, residuals_of
 from crstack.equalize.fit.surfaces import Mesh, surfaces_of
 from crstack.utils.memory import empty_image, limited_memory

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.expected_exposures import CLIP_SIGMA
+from crstack.equalize.fit.common_image import CLIP_SIGMA
 from crstack.equalize.fit.pattern import BLOCK, PatternOfSky, medians_of_blocks
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import relax, zero_image

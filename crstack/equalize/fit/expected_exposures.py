@@ -7,49 +7,36 @@ from crstack.equalize.fit.changes import (
     add_unseen,
     change_by_kernel,
     change_by_step,
-    largest_blur,
     unseen_light,
     unseen_pixels,
     without_hot,
 )
-from crstack.equalize.fit.differences import Differences
+from crstack.equalize.fit.common_image import (
+    CLIP_SIGMA,
+    CONTRAST,
+    fill_what_enters,
+    mean_without_hits,
+    median_without_hits,
+    middle_of,
+    scene_of_two,
+)
 from crstack.equalize.fit.fit_settings import BY_DEFAULT
+from crstack.equalize.fit.found_differences import found_differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
-from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, moment_errors, split_kernel
-from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, split_kernel
 from crstack.equalize.fit.object_part import object_of
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.hot_pixels import medians_around
-from crstack.equalize.terms.steps import confirmed_steps, entered, moved, shown_by_two, whole_steps
+from crstack.equalize.terms.steps import confirmed_steps, moved, shown_by_two, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
-from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import row_bands
 
-__all__ = [
-    "CLIP_SIGMA",
-    "CLIP_SIGMA_OF_TWO",
-    "CONTRAST",
-    "MANY",
-    "OF_MEDIAN",
-    "ExpectedExposures",
-    "copied_levels",
-    "fitted_terms",
-]
+__all__ = ["OF_MEDIAN", "ExpectedExposures", "copied_levels"]
 
-#: the median of three or more may exceed the lowest value by this number of standard deviations, plus a share of the
-#: contrast: one share for each round. The median of two is their mean, which contains half of a hit
-CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
-CLIP_SIGMA_OF_TWO = CLIP_SIGMA / 2
-#: values of unlike noise agree if their intervals of this number of standard deviations overlap
-REACH = 3.0
-#: from this number of exposures on, the second lowest value replaces the lowest as the estimate without hits
-MANY = 4
 #: variance of a median over that of a mean, roughly
 OF_MEDIAN = 1.3
-#: number of values of a response that give its limits, and least light (sigma) of the pixels that count
-PIXELS_OF_LIMITS, CLEAR = 300_000, 3.0
 #: from this widening on, sum of both second moments (square pixels), light of stars beyond the edges is expected; with
 #: less, it is in all exposures
 WIDER = 0.3
@@ -184,9 +171,9 @@ class ExpectedExposures:
                 self.levels, self.backgrounds, self.factors, self.steps, strict=True
             )
         ])  # fmt: skip
-        self._fill_what_enters(cube)
+        fill_what_enters(cube, self.steps)
         sort_exposures(cube)
-        common = self._shown((cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2)
+        common = scene_of_two(middle_of(cube), self.steps)
         self.change(common, self.variance_of(common))
 
     def first_levels(self, levels, share=1.0):
@@ -226,25 +213,6 @@ class ExpectedExposures:
         plane = moved(plane, back) - self.blurs[i]
         return plane / (self.scale(i) if self.gains is None else moved(self.scale(i), back))
 
-    def _fill_what_enters(self, cube):
-        """Fill the edges that a shift leaves empty with the values of another exposure, in place."""
-        at_rest = min(range(len(cube)), key=lambda i: sum(map(abs, self.steps[i])))
-        for plane, (dx, dy) in zip(cube, self.steps, strict=True):
-            rows, columns = entered((-dx, -dy))
-            plane[rows] = cube[at_rest][rows]
-            plane[:, columns] = cube[at_rest][:, columns]
-
-    def _shown(self, common):
-        """A common image with its edge pixels repeated where only one exposure shows the scene, with its hits."""
-        shown = shown_by_two(common.shape, self.steps)
-        if common[*shown].shape == common.shape:
-            return common
-        rows, columns = (
-            np.clip(np.arange(length), side.start, max(side.stop - 1, side.start))
-            for length, side in zip(common.shape, shown, strict=True)
-        )
-        return common[rows[:, None], columns]
-
     def common(self, contrast, mean=False):
         """The common image: a median, or a mean of clean values if ``mean`` is set or the exposures are unlike.
 
@@ -257,39 +225,20 @@ class ExpectedExposures:
         images = self._latest[1]
         if (contrast, mean) not in images:
             images.clear()
-            images[contrast, mean] = self._shown(self._new_common(contrast, mean))
+            images[contrast, mean] = scene_of_two(self._new_common(contrast, mean), self.steps)
         return images[contrast, mean]
 
     def _new_common(self, contrast, mean):
         """The common image: see `common`."""
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
-        self._fill_what_enters(cube)
+        fill_what_enters(cube, self.steps)
         self._fill_bad_of_common(cube)
-        if mean or self.start is not None or self.own_noises is not None:
-            return self._mean_of_clean(cube, contrast)
-        sort_exposures(cube)
-        n = len(cube)
-        # with many exposures, noise makes the lowest value too low
-        low = cube[1 if n >= MANY else 0]
-        median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
-        sigmas = np.float32(CLIP_SIGMA if n > 2 else CLIP_SIGMA_OF_TWO)
-        limit = sigmas * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
-        return np.where(LineHits(low, limit).hits_in(median - low), low, median)
-
-    def _mean_of_clean(self, cube, contrast):
-        """Mean of the values (N, ny, nx) of unlike noise that have no hit, weighted by their inverse variances.
-
-        A median gives a faint exposure the same weight as a bright one. The noise of the faint exposure would then be
-        large in the common image too, and correlate with the exposure, so that its throughput would seem too high.
-        """
+        if not mean and self.start is None and self.own_noises is None:
+            return median_without_hits(cube, self.variance_of, contrast)
         variances = self.own_variances(median_of_values(cube, axis=0))
         for variance, factor in zip(variances, np.float32(self.factors), strict=True):
             variance /= factor**2
-        sigmas = np.sqrt(variances)
-        highest = (cube + REACH * sigmas).min(axis=0)
-        limit = highest + np.float32(contrast) * contrast_of(highest)
-        weights = np.where(cube - REACH * sigmas <= limit, 1 / variances, 0)
-        return (weights * cube).sum(axis=0) / weights.sum(axis=0)
+        return mean_without_hits(cube, variances, contrast)
 
     def own_variances(self, common):
         """Variance (N, ny, nx) of each exposure at its own throughput."""
@@ -361,40 +310,9 @@ class ExpectedExposures:
         left = self.levels[i] - self.backgrounds[i] - self.scale(i) * common - change
         return left if self.added is None else left - np.float32(self.factors[i]) * self.added[i]
 
-    def _lit(self):
-        """Pixels with light that a response changes, bool (ny, nx)."""
-        return self.brightness > CLEAR * np.sqrt(self.variance_of(self.brightness))
-
-    def _limits(self):
-        """Limits that contain nearly all values of the response, in the pixels with light that it changes."""
-        some = self.gains[:, self._lit()].ravel()
-        some = some[:: max(some.size // PIXELS_OF_LIMITS, 1)]
-        return tuple((1 + np.percentile(some, [0.1, 99.9])).tolist()) if some.size else ()
-
     def result(self):
         """The `Differences`."""
-        n = len(self.levels)
-        differs = self.terms is not None or any(self.kinds) or self.lines or any(map(any, self.steps))
-        differs = differs or "hot pixels" in self.names
-        return Differences(
-            **fitted_terms(self, self),
-            scales=tuple(self.scale(i) for i in range(n)),
-            added=tuple(self.shift(i) for i in range(n)),
-            lines=tuple(self.lines),
-            limits=() if self.gains is None else self._limits(),
-            change=largest_blur(self.blurs, self.changes, self.steps),
-            common=self.common_with_hot(CONTRAST[-1]) if differs else None,
-            profiles=tuple(self._profile(line) for line in self.lines),
-        )
-
-    def _profile(self, line):
-        """Mean (N, length) of the terms of one kind along the axis of a line."""
-        along = 2 if line.axis == "x" else 1
-        if line.setting != "response":
-            return self.added.mean(axis=along)
-        weight = self.brightness * self._lit()
-        light = weight.sum(axis=along - 1)
-        return 1 + (self.gains * weight).sum(axis=along) / np.where(light > 0, light, 1)
+        return found_differences(self)
 
 
 def copied_levels(levels):
@@ -404,38 +322,3 @@ def copied_levels(levels):
         copy[:, rows] = levels[:, rows]
         relax()
     return copy
-
-
-def fitted_terms(fit, whole):
-    """Fields of the `Differences` that come from a fit, or from the exposures to which it is applied.
-
-    Parameters
-    ----------
-    fit : ExpectedExposures
-        The fit of factors, kernels and steps.
-    whole : ExpectedExposures or `~crstack.equalize.fit.by_bands.ExposuresByBands`
-        The exposures, with their noises, levels and surfaces.
-
-    Returns
-    -------
-    terms : dict
-        Fields of `Differences` by name.
-    """
-    n = len(whole.levels)
-    return {
-        "factors": tuple(np.asarray(fit.factors).tolist()),
-        "noises": tuple(whole.noises),
-        "levels": tuple(float(np.mean(one)) for one in whole.backgrounds),
-        "surfaces": tuple(whole.kinds),
-        "kernels": fit.kernels,
-        "kernel_errors": np.zeros((n, 6)) if fit.terms is None else np.array(list(map(moment_errors, fit.covariance))),
-        "terms": fit.terms,
-        "steps": fit.steps,
-        "drifts": fit.drifts,
-        "grids": _used_grids(whole.grids, whole.kinds),
-    }
-
-
-def _used_grids(grids, kinds):
-    """Grids (N, rows, columns) of surfaces, 0 for exposures that need none; None if no exposure does."""
-    return None if grids is None or not any(kinds) else grids * (np.array(kinds) != "")[:, None, None]

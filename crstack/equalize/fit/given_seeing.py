@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import erf
 
-from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.fit.common_image import CONTRAST
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.kernel_terms import SIZE, KernelTerms
 from crstack.utils.normal import FWHM_PER_SIGMA
 

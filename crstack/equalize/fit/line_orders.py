@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.fit.common_image import CONTRAST
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.line_rounds import (
     LEAST_LINES,
     MOST_LINES,

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.expected_exposures import CLIP_SIGMA, CONTRAST
+from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, lines_gain

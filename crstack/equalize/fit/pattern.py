@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.expected_exposures import CLIP_SIGMA, CONTRAST, OF_MEDIAN, ExpectedExposures, copied_levels
+from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
+from crstack.equalize.fit.expected_exposures import OF_MEDIAN, ExpectedExposures, copied_levels
 from crstack.equalize.fit.surfaces import VARIANCE_OF_MEDIAN, Mesh
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD

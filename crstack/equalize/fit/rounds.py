@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.drift import positions_of
-from crstack.equalize.fit.expected_exposures import CONTRAST
 from crstack.equalize.fit.fine_surfaces import FEWEST as FEWEST_OF_FINE
 from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
 from crstack.equalize.fit.kernel import PixelsToFit, fit_kernels

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.equalize.fit.expected_exposures import CLIP_SIGMA_OF_TWO
+from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO
 from crstack.utils.pixels import dilate
 
 __all__ = ["CONTRAST", "HitsOfTwo", "crossings"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.expected_exposures import CLIP_SIGMA_OF_TWO, MANY
+from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO, MANY
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.variance.hits_of_two import CONTRAST, HitsOfTwo, crossings
 from crstack.statistics import normal_order_moments, sort_exposures

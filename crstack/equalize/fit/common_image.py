@@ -1,0 +1,130 @@
+"""The image that exposures share: their median or mean without hits, and the pixels that only one of them shows."""
+
+import numpy as np
+
+from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.terms.steps import entered, shown_by_two
+from crstack.statistics import sort_exposures
+from crstack.utils.pixels import contrast_of
+
+__all__ = [
+    "CLIP_SIGMA",
+    "CLIP_SIGMA_OF_TWO",
+    "CONTRAST",
+    "MANY",
+    "fill_what_enters",
+    "mean_without_hits",
+    "median_without_hits",
+    "middle_of",
+    "scene_of_two",
+]
+
+#: the median of three or more may exceed the lowest value by this number of standard deviations, plus a share of the
+#: contrast: one share for each round. The median of two is their mean, which contains half of a hit
+CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
+CLIP_SIGMA_OF_TWO = CLIP_SIGMA / 2
+#: values of unlike noise agree if their intervals of this number of standard deviations overlap
+REACH = 3.0
+#: from this number of exposures on, the second lowest value replaces the lowest as the estimate without hits
+MANY = 4
+
+
+def fill_what_enters(cube, steps):
+    """Fill the edges that a shift leaves empty with the values of another exposure, in place.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        Exposures (N, ny, nx) that are moved back to the grid of the scene.
+    steps : sequence of (int, int)
+        Shift (dx, dy) of each from that grid, in whole pixels.
+    """
+    at_rest = min(range(len(cube)), key=lambda i: sum(map(abs, steps[i])))
+    for plane, (dx, dy) in zip(cube, steps, strict=True):
+        rows, columns = entered((-dx, -dy))
+        plane[rows] = cube[at_rest][rows]
+        plane[:, columns] = cube[at_rest][:, columns]
+
+
+def scene_of_two(common, steps):
+    """A common image with its edge pixels repeated where only one exposure shows the scene, with its hits.
+
+    Parameters
+    ----------
+    common : `~numpy.ndarray`
+        Image (ny, nx) of the scene.
+    steps : sequence of (int, int)
+        Shift (dx, dy) of each exposure from its grid.
+
+    Returns
+    -------
+    common : `~numpy.ndarray`
+        The same object, if two or more exposures show all of the scene.
+    """
+    shown = shown_by_two(common.shape, steps)
+    if common[*shown].shape == common.shape:
+        return common
+    # exposures that do not overlap show nothing twice; one row or column is then repeated
+    rows, columns = (
+        np.clip(np.arange(length), side.start, max(side.stop - 1, side.start))
+        for length, side in zip(common.shape, shown, strict=True)
+    )
+    return common[rows[:, None], columns]
+
+
+def middle_of(ordered):
+    """Median of values (N, ny, nx) that are in order along the first axis."""
+    n = len(ordered)
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+
+
+def median_without_hits(cube, variance_of, contrast):
+    """Median of the exposures; where it has a hit, their lowest or second lowest value.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        Exposures (N, ny, nx) at one level. They are put in order, in place.
+    variance_of : callable
+        Mean variance of the exposures at a signal (image).
+    contrast : float
+        Values may differ by this share of the contrast without a hit.
+
+    Returns
+    -------
+    common : `~numpy.ndarray`
+        (ny, nx).
+    """
+    sort_exposures(cube)
+    n = len(cube)
+    # with many exposures, noise makes the lowest value too low
+    low = cube[1 if n >= MANY else 0]
+    median = middle_of(cube)
+    sigmas = np.float32(CLIP_SIGMA if n > 2 else CLIP_SIGMA_OF_TWO)
+    limit = sigmas * np.sqrt(variance_of(low)) + np.float32(contrast) * contrast_of(low)
+    return np.where(LineHits(low, limit).hits_in(median - low), low, median)
+
+
+def mean_without_hits(cube, variances, contrast):
+    """Mean of the values of unlike noise that have no hit, weighted by their inverse variances.
+
+    A median gives a faint exposure the same weight as a bright one. The noise of the faint exposure would then be
+    large in the common image too, and correlate with the exposure, so that its throughput would seem too high.
+
+    Parameters
+    ----------
+    cube, variances : `~numpy.ndarray`
+        Exposures (N, ny, nx) at one level, and their variances.
+    contrast : float
+        Values may differ by this share of the contrast without a hit.
+
+    Returns
+    -------
+    common : `~numpy.ndarray`
+        (ny, nx).
+    """
+    sigmas = np.sqrt(variances)
+    highest = (cube + REACH * sigmas).min(axis=0)
+    limit = highest + np.float32(contrast) * contrast_of(highest)
+    weights = np.where(cube - REACH * sigmas <= limit, 1 / variances, 0)
+    return (weights * cube).sum(axis=0) / weights.sum(axis=0)
