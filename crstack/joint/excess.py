@@ -151,7 +151,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
     usable, positive, nearby = _usable_pixels(signal, bad, left_out)
 
     def of_bright():
-        sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
+        sample = _Sample.of(cube, variance, (nearby, gradient2, signal), positive, PIXELS_TO_FIT)
         return sample, _bins(sample.nearby, sample.gradient2)
 
     parts = (lambda: _measured_faint(cube, nearby, variance, usable), of_bright)
@@ -211,11 +211,14 @@ class _Sample:
     signal: np.ndarray
 
     @classmethod
-    def of(cls, cube, nearby, variance, gradient2, signal, chosen, number):
-        """At most about ``number`` of the ``chosen`` pixels, in every row and column."""
+    def of(cls, cube, variance, planes, chosen, number):
+        """At most about ``number`` of the ``chosen`` pixels, in every row and column.
+
+        ``planes`` are the images of ``nearby``, ``gradient2`` and ``signal``.
+        """
         n_chosen = np.count_nonzero(chosen)
         which = np.arange(n_chosen) if n_chosen <= number else np.linspace(0, n_chosen - 1, number).astype(int)
-        places, shape = some_true(chosen, which), signal.shape
+        places, shape = some_true(chosen, which), chosen.shape
 
         def known(where):
             return np.stack(variance(where) if callable(variance) else [plane[where] for plane in variance])
@@ -225,7 +228,7 @@ class _Sample:
             # contiguous in memory for each exposure: otherwise each access to one would copy it
             np.ascontiguousarray(taken(lambda where: cube[:, *where], places, shape)),
             np.ascontiguousarray(taken(known, places, shape)),
-            *(taken(lambda where, plane=plane: plane[where], places, shape) for plane in (nearby, gradient2, signal)),
+            *(taken(lambda where, plane=plane: plane[where], places, shape) for plane in planes),
         )
 
 
@@ -300,7 +303,7 @@ class _Faint:
 
 def _measured_faint(cube, nearby, variance, usable):
     """Measured values of the fainter pixels, and their excess variance if it is significant and not from photons."""
-    sample = _Sample.of(cube, nearby, variance, nearby, nearby, usable, PIXELS_OF_CONSTANT)
+    sample = _Sample.of(cube, variance, (nearby, nearby, nearby), usable, PIXELS_OF_CONSTANT)
     if len(sample.places) < PIXELS_PER_BIN:
         return _Faint(), 0.0
     faint = np.flatnonzero(sample.nearby <= median_of_values(sample.nearby))

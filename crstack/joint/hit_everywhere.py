@@ -73,7 +73,9 @@ def hit_everywhere(counts, candidates, field, population):
         if not len(which):
             break
         some = candidates.some(which)
-        found = _chance(some, classes[:, high], expected, usual[high], height[high], heights(), population)
+        usual = usual[high]
+        frequency = _frequency_above(heights(), height[high])
+        found = _chance(some, classes[:, high], expected, usual, frequency, population)
         new = (found > SURE) & (chance[which] <= SURE)
         chance[which] = np.maximum(chance[which], found)
         if not new.any():
@@ -97,11 +99,14 @@ def _beside_hits(candidates, field):
     return beside, classes[:, beside]
 
 
-def _chance(some, classes, expected, usual, height, heights, population):
-    """Probability of some candidates to be hit in every exposure; ``heights`` are those of any pixels."""
+def _chance(some, classes, expected, usual, frequency, population):
+    """Probability of some candidates to be hit in every exposure.
+
+    ``frequency`` is that of any pixels that rise above their neighbours as steeply.
+    """
     log_all = _log_all_hit(some, classes, expected, usual, population)
     # otherwise the lowest value is clean, and the image itself rises as steeply
-    log_other = np.log(_frequency_above(heights, height) / usual) + _log_others_hit(some, classes, population)
+    log_other = np.log(frequency / usual) + _log_others_hit(some, classes, population)
     odds = np.clip(log_all - log_other, -80, 80)
     return (1 / (1 + np.exp(-odds))).astype(np.float32)
 

@@ -18,6 +18,7 @@ __all__ = [
     "recoded",
     "united",
     "with_code",
+    "with_codes_of_others",
 ]
 
 
@@ -118,6 +119,28 @@ def recoded(codes: np.ndarray, where: np.ndarray, code: Code) -> np.ndarray:
         As for `with_code`.
     """
     return np.where(where & (codes != Code.CLEAN) & (codes != Code.GIVEN), np.uint8(code), codes)
+
+
+def with_codes_of_others(codes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Codes of hits, with the codes that other masks of the same exposures give to what is no hit.
+
+    Parameters
+    ----------
+    codes : `~numpy.ndarray`
+        uint8, see `Code`. Not modified.
+    others : `~numpy.ndarray`
+        Codes of the other masks, of the same shape.
+
+    Returns
+    -------
+    codes : `~numpy.ndarray`
+        Values that are too low, trails and moved targets are added. Sources have their code where they are flagged.
+    """
+    for code in (Code.LOW, Code.TRAIL, Code.MOVED):
+        codes = with_code(codes, others == code, code)
+    for code in (Code.TRAIL, Code.SOURCE, Code.MOVED):
+        codes = recoded(codes, others == code, code)
+    return codes
 
 
 def united(codes: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The masks of a stack, by name."""
 
 import os
-import re
 import uuid as _uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,14 +17,14 @@ from crstack.exposures import Exposures
 from crstack.files.fits_reading import BROKEN
 from crstack.files.fits_writing import write_fits
 from crstack.files.headers import chip_hdus
-from crstack.masks.codes import Code, exposure_name, recoded, with_code
+from crstack.masks.codes import Code, exposure_name, with_codes_of_others
+from crstack.masks.counts import table_of_counts
 from crstack.masks.features import find_features
 from crstack.masks.quality import quality_images, write_exposures
 from crstack.masks.reading import masks_from_hdulist
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.writing import masks_to_hdulist
 from crstack.utils.memory import limited_memory, place_of
-from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_number
 
 if TYPE_CHECKING:
@@ -36,12 +35,6 @@ __all__ = ["MaskSet"]
 
 def _new_uuid() -> str:
     return str(_uuid.uuid4())
-
-
-def _column_of(finder: str, others: Sequence[str]) -> str:
-    """Name of the column of the pixels that a method found alone: the first word of its label, if it is free."""
-    word = re.sub(r"[^a-z0-9]", "", finder.lower().split()[0]) if finder.split() else ""
-    return word if word and word not in others else "method"
 
 
 def _read_only(array: np.ndarray | None) -> np.ndarray | None:
@@ -267,12 +260,7 @@ class MaskSet:
             raise InputError("masks must be those of the joint decision to have probabilities; got others")
         rules = rules or MaskRules()
         codes, steps = codes_of_hits(self.probability > probability, rules, finder=self.finder)
-        for name, plane in codes.items():
-            for code in (Code.LOW, Code.TRAIL, Code.MOVED):
-                plane = with_code(plane, self.codes[name] == code, code)
-            for code in (Code.TRAIL, Code.SOURCE, Code.MOVED):
-                plane = recoded(plane, self.codes[name] == code, code)
-            codes[name] = plane
+        codes = {name: with_codes_of_others(plane, self.codes[name]) for name, plane in codes.items()}
         chance = self.probability.copy()
         shift = np.zeros(self.shape, np.float32) if self.signal_shift is None else self.signal_shift.copy()
         rules.apply_to_joint(chance, shift)
@@ -295,31 +283,7 @@ class MaskSet:
             One row for each mask: name, flagged, the method by its name (mmcosmic, joint, or that of a plug-in),
             auxiliary, both, dilated, given, low, source, trail, moved.
         """
-        columns = [
-            Code.MMCOSMIC,
-            Code.AUXILIARY,
-            Code.BOTH,
-            Code.DILATED,
-            Code.GIVEN,
-            Code.LOW,
-            Code.SOURCE,
-            Code.TRAIL,
-            Code.MOVED,
-        ]
-
-        def row(item: tuple[str, np.ndarray]) -> tuple[Any, ...]:
-            name, codes = item
-            left = int(np.count_nonzero(codes))
-            numbers = [left]
-            for code in columns:
-                # most masks have one code
-                numbers.append(int(np.count_nonzero(codes == code)) if left else 0)
-                left -= numbers[-1]
-            return name, *numbers
-
-        rows = map_threads(row, self.codes.items())
-        others = ["name", "flagged", *(code.name.lower() for code in columns[1:])]
-        return QTable(rows=rows, names=(*others[:2], _column_of(self.finder, others), *others[2:]))
+        return table_of_counts(self.codes, self.finder)
 
     def features(self, signal: Any = None, *, name: str = "MEDIANCR", unit: Any = None) -> QTable:
         """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`.

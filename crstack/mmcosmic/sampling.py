@@ -124,7 +124,8 @@ def _sampler(prepared, detected, used, settings):
     if differences is None and exposures.share_noise:
         parts = amplifiers(noises[0], expected.shape)
         if parts is not None:
-            return AmplifierSampler(np.nan_to_num(expected), noises[0], parts, used, n, k, settings.seed)
+            options = {"n_exposures": n, "cr_coincidences": k, "seed": settings.seed}
+            return AmplifierSampler(np.nan_to_num(expected), noises[0], parts, used, **options)
     images = prepared.equalized.expected_images(expected)
     return PixelSampler(images, noises, used, k, settings.seed, differences)
 

@@ -1,8 +1,10 @@
 """Codes of flagged values that are not hits."""
 
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+from astropy.table import QTable
 
 from crstack.masks.codes import Code, exposure_name, is_hit, recoded, with_code
 from crstack.not_hits.nods import is_part_of, moved_traces, nodded, sentence_of_moved, sentence_of_nods, traces_of_nod
@@ -68,24 +70,50 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     some += _recode_sources(codes, planes)
     codes |= _codes_of_averages(codes, some, Code.SOURCE, len(exposures))
     trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
-    of_sources, sentences = _sentences(exposures, sources, smooth, trails, nods, spikes, shifts, unmeasured)
+    found = _Found(sources, smooth, trails, nods, spikes)
+    of_sources, sentences = found.sentences(exposures, shifts, unmeasured)
     for one in smooth:
         sources.add_row(one.row(exposures.unit))
     return codes, sources, trails, of_sources, sentences
 
 
-def _sentences(exposures, sources, smooth, trails, nods, spikes, shifts, unmeasured):
-    """Warnings of sources, and others, about what was found; see `classified`."""
-    names = exposures.names
-    others = [sentence_of_trails(trails, names)]
-    # stars that are out of focus, far apart or of another field look like sources of one exposure, and have a warning
-    # of their own
-    if not exposures.comparable:
-        return [], [one for one in others if one]
-    of_sources = [sentence_of_sources(sources, names), sentence_of_smooth(smooth, names, exposures.unit, unmeasured)]
-    others.insert(0, sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts))
-    others.append(sentence_of_spikes(spikes, names))
-    return [one for one in of_sources if one], [one for one in others if one]
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Structures that were found, and are no hits.
+
+    Attributes
+    ----------
+    sources : `~astropy.table.QTable`
+        Sources that only some exposures show.
+    smooth : list
+        Groups of flagged pixels that are smooth: `~crstack.not_hits.smooth.find_smooth`.
+    trails, nods : tuple of Trail
+        Trails, and traces of a nod.
+    spikes : list
+        Diffraction spikes: `~crstack.not_hits.spikes.find_spikes`.
+    """
+
+    sources: QTable
+    smooth: list
+    trails: tuple
+    nods: tuple
+    spikes: list
+
+    def sentences(self, exposures, shifts, unmeasured):
+        """Warnings of sources, and others; see `classified`."""
+        names = exposures.names
+        of_trails = sentence_of_trails(self.trails, names)
+        # stars that are out of focus, far apart or of another field look like sources of one exposure, and have a
+        # warning of their own
+        if not exposures.comparable:
+            return [], [of_trails] if of_trails else []
+        of_sources = (
+            sentence_of_sources(self.sources, names),
+            sentence_of_smooth(self.smooth, names, exposures.unit, unmeasured),
+        )
+        of_nods = sentence_of_nods(self.nods, names) or _sentence_of_moved(exposures, shifts)
+        others = of_nods, of_trails, sentence_of_spikes(self.spikes, names)
+        return [one for one in of_sources if one], [one for one in others if one]
 
 
 def _moved_and_crossing(straight, flagged, exposures):

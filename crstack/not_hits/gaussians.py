@@ -67,25 +67,50 @@ def fit_gaussians(images, variance):
     half = images.shape[1] // 2
     rows, columns = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
     zero = np.zeros(len(images))
-    x, y, xx, yy, xy = zero, zero, zero + FIRST, zero + FIRST, zero
+    moments = _Moments(zero, zero, zero + FIRST, zero + FIRST, zero)
     with np.errstate(divide="ignore", invalid="ignore"):
         for _ in range(ITERATIONS):
-            dx, dy, weights = _weights(rows, columns, x, y, xx, yy, xy)
-            light = images * weights
-            total = light.sum(axis=(1, 2))
-            total = np.where(total > 0, total, np.nan)
-            mx, my, mxx, myy, mxy = (
-                np.nan_to_num((light * one).sum(axis=(1, 2)) / total) for one in (dx, dy, dx * dx, dy * dy, dx * dy)
-            )
-            x, y = (np.clip(place + 2 * move, -FARTHEST, FARTHEST) for place, move in ((x, mx), (y, my)))
-            xx, yy = (np.clip(2 * one, LEAST, MOST) for one in (mxx - mx * mx, myy - my * my))
-            limit = MOST_TILT * np.sqrt(xx * yy)
-            xy = np.clip(2 * (mxy - mx * my), -limit, limit)
-    _, _, weights = _weights(rows, columns, x, y, xx, yy, xy)
+            moments = moments.of_light(images, rows, columns)
+    _, _, weights = moments.weights(rows, columns)
     amplitude = (images * weights).sum(axis=(1, 2)) / (weights**2).sum(axis=(1, 2))
     misfit = _misfit(images, amplitude[:, None, None] * weights, variance, rows**2 + columns**2 <= RADIUS**2)
-    middle, apart = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    return Gaussians(x, y, amplitude, np.sqrt(middle + apart), np.sqrt(np.maximum(middle - apart, 0)), misfit)
+    return Gaussians(moments.x, moments.y, amplitude, *moments.axes(), misfit)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Centres (x, y) and second moments (xx, yy, xy) of Gaussians, arrays (M,) each."""
+
+    x: np.ndarray
+    y: np.ndarray
+    xx: np.ndarray
+    yy: np.ndarray
+    xy: np.ndarray
+
+    def weights(self, rows, columns):
+        """Distances of the pixels from the centres of the Gaussians, and the Gaussians, of height 1."""
+        x, y, xx, yy, xy = (one[:, None, None] for one in (self.x, self.y, self.xx, self.yy, self.xy))
+        dx, dy = columns - x, rows - y
+        return dx, dy, np.exp(-0.5 * (yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / (xx * yy - xy**2))
+
+    def of_light(self, images, rows, columns):
+        """The moments of images (M, n, n), weighted by these Gaussians: the next step of the fit."""
+        dx, dy, weights = self.weights(rows, columns)
+        light = images * weights
+        total = light.sum(axis=(1, 2))
+        total = np.where(total > 0, total, np.nan)
+        mx, my, mxx, myy, mxy = (
+            np.nan_to_num((light * one).sum(axis=(1, 2)) / total) for one in (dx, dy, dx * dx, dy * dy, dx * dy)
+        )
+        x, y = (np.clip(place + 2 * move, -FARTHEST, FARTHEST) for place, move in ((self.x, mx), (self.y, my)))
+        xx, yy = (np.clip(2 * one, LEAST, MOST) for one in (mxx - mx * mx, myy - my * my))
+        limit = MOST_TILT * np.sqrt(xx * yy)
+        return _Moments(x, y, xx, yy, np.clip(2 * (mxy - mx * my), -limit, limit))
+
+    def axes(self):
+        """Standard deviations along the major and the minor axis."""
+        middle, apart = (self.xx + self.yy) / 2, np.hypot((self.xx - self.yy) / 2, self.xy)
+        return np.sqrt(middle + apart), np.sqrt(np.maximum(middle - apart, 0))
 
 
 def _misfit(images, models, variance, near):
@@ -97,10 +122,3 @@ def _misfit(images, models, variance, near):
     misfit = np.full(len(images), np.inf)
     np.divide(left - np.count_nonzero(near) * variance, power, out=misfit, where=power > 0)
     return misfit
-
-
-def _weights(rows, columns, x, y, xx, yy, xy):
-    """Distances of the pixels from the centres of Gaussians, and the Gaussians, of height 1."""
-    dx, dy = columns - x[:, None, None], rows - y[:, None, None]
-    xx, yy, xy = (one[:, None, None] for one in (xx, yy, xy))
-    return dx, dy, np.exp(-0.5 * (yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / (xx * yy - xy**2))

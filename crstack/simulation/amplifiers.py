@@ -64,7 +64,7 @@ class AmplifierSampler:
 
     oversampling = LevelSampler.oversampling
 
-    def __init__(self, expected, noise, found, used, n_exposures, cr_coincidences, seed):
+    def __init__(self, expected, noise, found, used, *, n_exposures, cr_coincidences, seed):
         self.unit = noise.unit
         self._scale = NoiseScale.of(noise)
         self._parts = []

@@ -191,7 +191,9 @@ def test_levels_of_amplifiers_give_the_diagram_of_their_pixels(whole):
     """Bins and boundary points of draws by level are those of draws by pixel, within their scatter."""
     exposures, used = whole.exposures, np.ones(SHAPE, bool)
     expected, noise = whole.statistics.median2d, exposures.noise
-    by_level = AmplifierSampler(expected, noise, amplifiers(noise, SHAPE), used, 3, 2, 1)
+    by_level = AmplifierSampler(
+        expected, noise, amplifiers(noise, SHAPE), used, n_exposures=3, cr_coincidences=2, seed=1
+    )
     by_pixel = PixelSampler([expected] * 3, [noise] * 3, used, 2, 1)
     x_edges, y_edges = np.linspace(-20, 200, 101), np.linspace(0, 100, 101)
     fractions = []

@@ -212,14 +212,13 @@ class _Normal:
         if len(designs) == 1:
             designs, parts = designs * len(pixels.targets), parts * len(pixels.targets)
         square = pixels.structure.astype(np.float64) ** 2
-        contrast = square, square > np.quantile(square, OF_CONTRAST)
+        robust = _RobustFit(*rows, square, square > np.quantile(square, OF_CONTRAST), least_share)
 
         def sums_of(target, variance, design, halves):
-            fit = target, variance, design, rows, contrast, least_share
-            weight, hit = _robust_weights(*fit, SHARE_OF_HIT)
+            weight, hit = robust.weights(target, variance, design, SHARE_OF_HIT)
             sums = _sums(target, weight, halves)
-            if allows_sharp and _more_on_contrast(hit, np.isfinite(target), contrast[1]):
-                of_sharp = _sums(target, _robust_weights(*fit, SHARE_OF_SHARP)[0], halves)
+            if allows_sharp and _more_on_contrast(hit, np.isfinite(target), robust.highest):
+                of_sharp = _sums(target, robust.weights(target, variance, design, SHARE_OF_SHARP)[0], halves)
                 sums = of_sharp if self._is_sharper(*of_sharp, size) else sums
             return sums
 
@@ -312,29 +311,49 @@ def _more_on_contrast(hit, known, highest):
     return np.count_nonzero(hit & highest) > AS_FREQUENT * expected + FEW_HITS
 
 
-def _robust_weights(target, variance, design, rows_and_prior, contrast, least_share, share_of_hit):
-    """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel. And the hits.
+@dataclass(frozen=True, eq=False)
+class _RobustFit:
+    """A fit that hits do not change, for the weights of the pixels.
 
-    ``contrast`` is its square in each pixel, and the pixels where it is highest. Hits exceed a share of it or more.
+    Attributes
+    ----------
+    rows, prior : `~numpy.ndarray`
+        Values of the design that each coefficient multiplies, and inverse variances of the prior.
+    square : `~numpy.ndarray`
+        Square of the contrast in each pixel.
+    highest : `~numpy.ndarray` of bool
+        Pixels where it is highest.
+    least_share : float
+        Least residual of the kernel, as a share of the contrast.
     """
-    known = np.isfinite(target)
-    value = np.where(known, target, 0.0)
-    rows, prior = rows_and_prior
-    residual = value
-    square, highest = contrast
-    left = FIRST_SHARE
-    for number in range(ROUNDS):
-        if number:
-            left = max(min(_structure_share(residual, variance, square, known & highest), left), least_share**2)
-        sigma = np.sqrt(variance + left * square)
-        z = residual / sigma
-        # a residual in the core of a star is not a hit
-        hit = known & (residual > HIT * np.sqrt(variance + max(left, share_of_hit**2) * square))
-        weight = np.where(known & ~hit, 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
-        side = (design * weight) @ design.T
-        found = np.linalg.solve(rows @ side @ rows.T + prior, rows @ (design @ (weight * value)))
-        residual = value - (found @ rows) @ design
-    return weight, hit
+
+    rows: np.ndarray
+    prior: np.ndarray
+    square: np.ndarray
+    highest: np.ndarray
+    least_share: float
+
+    def weights(self, target, variance, design, share_of_hit):
+        """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel. And the
+        hits, which exceed a share of the contrast or more."""
+        known = np.isfinite(target)
+        value = np.where(known, target, 0.0)
+        rows, square = self.rows, self.square
+        residual = value
+        left = FIRST_SHARE
+        for number in range(ROUNDS):
+            if number:
+                share = _structure_share(residual, variance, square, known & self.highest)
+                left = max(min(share, left), self.least_share**2)
+            sigma = np.sqrt(variance + left * square)
+            z = residual / sigma
+            # a residual in the core of a star is not a hit
+            hit = known & (residual > HIT * np.sqrt(variance + max(left, share_of_hit**2) * square))
+            weight = np.where(known & ~hit, 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
+            side = (design * weight) @ design.T
+            found = np.linalg.solve(rows @ side @ rows.T + self.prior, rows @ (design @ (weight * value)))
+            residual = value - (found @ rows) @ design
+        return weight, hit
 
 
 def _structure_share(residual, variance, square, some):

@@ -146,7 +146,7 @@ def _deviations_of_rows(residuals, regressor, variance, cells, bounds):
             own, left = np.where(missing, np.float32(0), weight), np.where(missing, np.float32(0), left)
             sums = _sums_of(own, regressor, noise, cells)
         each[...], inverse, far = sums
-        total[...] = _steps(left, regressor, own, inverse, cells, limits, noise, far)
+        total[...] = _Regression(regressor, own, cells, inverse, far).steps(left, limits, noise)
     return found, information if np.isnan(residuals).any() else information[:1]
 
 
@@ -158,38 +158,58 @@ def _sums_of(weight, regressor, noise, cells):
     return information, inverse, FAR * cells.halves(weight * noise)
 
 
-def _steps(left, regressor, weight, inverse, cells, limits, noise, far):
-    """Deviations (k, n, 2) of the halves of cells of one exposure, in one step for each limit of the residuals."""
-    clipped = np.empty_like(regressor)
-    total = _far(left, regressor, weight, inverse, cells, noise, far)
-    if total.any():
-        left = left - cells.spread_out(total) * regressor
-    for number, limit in enumerate(limits):
-        np.clip(left, -limit, limit, out=clipped)
-        step = cells.halves(np.multiply(weight, clipped, out=clipped)) * inverse
-        total += step
-        if number < len(limits) - 1:
-            left = left - cells.spread_out(step) * regressor
-    return total
+@dataclass(frozen=True, eq=False)
+class _Regression:
+    """Linear regression of the residuals of one exposure in the halves of cells.
 
-
-def _far(residual, regressor, weight, inverse, cells, limit, sums):
-    """Deviations (k, n, 2) of the halves of cells most of whose residuals are beyond a limit; 0 for others.
-
-    Residuals that count up to a limit reach a large deviation only slowly. So the limit is first a multiple of it.
-    ``sums`` (k, n, 2) are those above which the deviation of a cell is large.
+    Attributes
+    ----------
+    regressor, weight : `~numpy.ndarray`
+        (k, nx) the term, and its weight: 0 where the residual is not known.
+    cells : _Cells
+        The cells.
+    inverse : `~numpy.ndarray`
+        (k, n, 2) inverse of the information of each half.
+    large : `~numpy.ndarray`
+        (k, n, 2) sums of residuals above which a deviation is large.
     """
-    found = np.zeros(inverse.shape)
-    far = np.abs(cells.halves(weight * np.clip(residual, -limit, limit))) > sums
-    rows = far.any(axis=(1, 2)).nonzero()[0]
-    if len(rows):
-        left, most = residual[rows], limit[rows]
-        for multiple in np.float32(MULTIPLES):
-            clipped = np.clip(left, -multiple * most, multiple * most)
-            step = np.where(far[rows], cells.halves(weight[rows] * clipped) * inverse[rows], 0)
-            found[rows] += step
-            left = left - cells.spread_out(step) * regressor[rows]
-    return found
+
+    regressor: np.ndarray
+    weight: np.ndarray
+    cells: _Cells
+    inverse: np.ndarray
+    large: np.ndarray
+
+    def steps(self, left, limits, noise):
+        """Deviations (k, n, 2) of the halves of cells, in one step for each limit of the residuals."""
+        clipped = np.empty_like(self.regressor)
+        total = self._far(left, noise)
+        if total.any():
+            left = left - self.cells.spread_out(total) * self.regressor
+        for number, limit in enumerate(limits):
+            np.clip(left, -limit, limit, out=clipped)
+            step = self.cells.halves(np.multiply(self.weight, clipped, out=clipped)) * self.inverse
+            total += step
+            if number < len(limits) - 1:
+                left = left - self.cells.spread_out(step) * self.regressor
+        return total
+
+    def _far(self, residual, limit):
+        """Deviations (k, n, 2) of the halves of cells most of whose residuals are beyond a limit; 0 for others.
+
+        Residuals that count up to a limit reach a large deviation only slowly. So the limit is first a multiple of it.
+        """
+        found = np.zeros(self.inverse.shape)
+        far = np.abs(self.cells.halves(self.weight * np.clip(residual, -limit, limit))) > self.large
+        rows = far.any(axis=(1, 2)).nonzero()[0]
+        if len(rows):
+            left, most = residual[rows], limit[rows]
+            for multiple in np.float32(MULTIPLES):
+                clipped = np.clip(left, -multiple * most, multiple * most)
+                step = np.where(far[rows], self.cells.halves(self.weight[rows] * clipped) * self.inverse[rows], 0)
+                found[rows] += step
+                left = left - self.cells.spread_out(step) * self.regressor[rows]
+        return found
 
 
 def _whole(halves, information):

@@ -14,7 +14,7 @@ TAIL = 0.95
 SAMPLES = 100_000
 
 
-def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed=0.0):
+def deviations_squared(low, median, high, n):
     """Mean of the squared deviations of the highest and the lowest of n values from their median; 1 for noise.
 
     Parameters
@@ -23,19 +23,12 @@ def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed
         Lowest, median and highest value.
     n : int
         Number of values.
-    limits : `~numpy.ndarray`, optional
-        Each squared deviation counts up to these.
-    expected : `~numpy.ndarray`, optional
-        Expected squared deviations, by which the highest values are compared.
-    trimmed : float, optional
-        Share of the highest values that does not count, because these may be hit: the lowest of the pixel counts
-        twice.
 
     Returns
     -------
     squares : `~numpy.ndarray`
     """
-    return mean_square(squares_of_both(low, median, high, n), limits, expected, trimmed)
+    return mean_square(squares_of_both(low, median, high, n))
 
 
 def mean_square(squares, limits=None, expected=None, trimmed=0.0):
@@ -45,8 +38,13 @@ def mean_square(squares, limits=None, expected=None, trimmed=0.0):
     ----------
     squares : list of `~numpy.ndarray`
         See `squares_of_both`.
-    limits, expected, trimmed
-        As for `deviations_squared`.
+    limits : `~numpy.ndarray`, optional
+        Each squared deviation counts up to these.
+    expected : `~numpy.ndarray`, optional
+        Expected squared deviations, by which the highest values are compared.
+    trimmed : float, optional
+        Share of the highest values that does not count, because these may be hit: the lowest of the pixel counts
+        twice.
 
     Returns
     -------

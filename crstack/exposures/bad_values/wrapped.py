@@ -1,5 +1,7 @@
 """Values above the range of 16 bits that have wrapped: holes in the cores of bright sources."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 from scipy.special import chdtri
@@ -65,10 +67,11 @@ def find_wrapped_values(exposures, first):
     top = _top(exposures, bias, steps)
     if top is None:
         return None
-    holes = np.stack([_holes(exposures, i, step, LEVELS, STEPS, top, bias) for i, step in enumerate(steps)])
+    converters = [_Converter(step, top, bias) for step in steps]
+    holes = np.stack([_holes(exposures, i, one, LEVELS, STEPS) for i, one in enumerate(converters)])
     if not holes.any() or not _scatter_as_bright_values(exposures, holes):
         return None
-    holes |= np.stack([_holes(exposures, i, step, FINE_LEVELS, FINE_STEPS, top, bias) for i, step in enumerate(steps)])
+    holes |= np.stack([_holes(exposures, i, one, FINE_LEVELS, FINE_STEPS) for i, one in enumerate(converters)])
     wrapped = np.stack([ndimage.binary_fill_holes(ndimage.binary_dilation(one, AROUND)) for one in holes])
     if exposures.bad is not None:
         wrapped &= ~exposures.bad
@@ -104,13 +107,33 @@ def _top(exposures, bias, steps):
     return None
 
 
-def _holes(exposures, i, step, levels, least, top, bias):
+@dataclass(frozen=True)
+class _Converter:
+    """What is known of the converter of an exposure.
+
+    Attributes
+    ----------
+    step : float
+        One step of its integers, in the unit of the exposures.
+    top : int
+        Its largest value of 16 bits, in steps.
+    bias : float
+        What was subtracted, in the unit of the exposures.
+    """
+
+    step: float
+    top: int
+    bias: float
+
+
+def _holes(exposures, i, converter, levels, least):
     """Pixels (ny, nx) of an exposure in holes below some levels, with steps to their rim on each and on one side.
 
-    ``levels`` are fractions of ``top``. This, and the ``least`` heights of the rim, are in steps of the converter.
+    ``levels`` are fractions of the largest value of the converter. The ``least`` heights of the rim are in its steps.
     """
     plane, bad = exposures.data[i], exposures.bad_of(i)
-    levels, least = (np.array(levels) * top * step - bias, np.array(least) * step)
+    levels = np.array(levels) * converter.top * converter.step - converter.bias
+    least = np.array(least) * converter.step
     found = np.zeros(plane.shape, dtype=bool)
     beside_bad = None if bad is None else ndimage.binary_dilation(bad, AROUND)
     for level in levels:

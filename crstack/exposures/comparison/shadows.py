@@ -206,7 +206,7 @@ def _shadow_of(exposures, levels, errors, i, light, side):
             least <= sizes[k] <= most
             and ndimage.binary_erosion(inside, AROUND, border_value=1).any()
             and _has_edge(ratio, own, others * outside, inside)
-            and _has_less_noise(exposures, i, inside, own, others * outside, light, side)
+            and _has_less_noise(exposures, i, inside, (own, others * outside), light, side)
         ):
             kept |= inside
     if not kept.any():
@@ -251,8 +251,11 @@ def _has_edge(ratio, own, others, inside):
     return abs(there) < OF_SCENE * abs(here - there)
 
 
-def _has_less_noise(exposures, i, inside, own, others, light, side):
-    """Whether the values of a part of an exposure scatter less than in the others, as those of less light do."""
+def _has_less_noise(exposures, i, inside, levels, light, side):
+    """Whether the values of a part of an exposure scatter less than in the others, as those of less light do.
+
+    ``levels`` are those of the blocks in the exposure, and as expected from the others.
+    """
     rows, columns = np.nonzero(inside)
     step = max(len(rows) * side * side // SAMPLE, 1)
     rows, columns = rows[:: max(step // 2, 1)], columns[:: max(step // 2, 1)]
@@ -268,11 +271,11 @@ def _has_less_noise(exposures, i, inside, own, others, light, side):
             valid = ~(bad[y, x] | bad[y, x + 1])
         return float(mean_of_smallest(values[valid].astype(np.float64) ** 2)) / 2 if valid.any() else np.nan
 
-    level = float(median_of_values(others[inside]))
+    own, level = (float(median_of_values(one[inside])) for one in levels)
     usable = [k for k in range(len(exposures)) if k != i and np.isfinite(light[k])]
     usual = np.nanmedian([found(k) / _variance(exposures, k, level * light[k]) for k in usable])
     bright = _variance(exposures, i, level * light[i])
-    share = float(median_of_values(own[inside])) / level
+    share = own / level
     if exposures.variances[i] is None:
         share = _variance(exposures, i, share * level * light[i]) / bright
     return found(i) / bright < (1 + share) / 2 * usual
