@@ -12,7 +12,7 @@ from support.stacks import stack_of
 from crstack import Code, CRStack, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary, read
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.masks.codes import united
-from crstack.masks.maskset import _column_of
+from crstack.masks.counts import _column_of
 from crstack.masks.rules import codes_of_detector
 from crstack.mmcosmic.limits import detection_limit, image_codes
 from crstack.statistics import order_statistics
