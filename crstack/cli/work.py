@@ -107,10 +107,13 @@ def _report(error, code):
 
 @contextmanager
 def _terminated_as_interrupted():
-    """Handle SIGTERM and SIGHUP like Ctrl-C, unless they are ignored, as after ``nohup``."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, unless they are ignored, as after ``nohup``.
+
+    A handler that was not installed from Python stays, because Python could not put it back: it is None here.
+    """
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
-    handled = [number for number in numbers if before[number] != signal.SIG_IGN]
+    handled = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]
     if threading.current_thread() is not threading.main_thread():
         yield
         return

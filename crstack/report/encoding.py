@@ -129,11 +129,18 @@ def figure_text(data, largest):
     text : str or None
         None if the figure does not fit.
     """
+    for version in _ever_smaller(data):
+        text = base64.b64encode(version).decode("ascii")
+        if len(text) <= largest:
+            return text
+    return None
+
+
+def _ever_smaller(data):
+    """A PNG file, and then files of the same figure with fewer colours and pixels, each made when it is needed."""
     from PIL import Image
 
-    text = base64.b64encode(data).decode("ascii")
-    if len(text) <= largest:
-        return text
+    yield data
     with Image.open(io.BytesIO(data)) as image:
         whole = image.convert("RGB")
     for scale in SMALLER:
@@ -142,10 +149,7 @@ def figure_text(data, largest):
         file = io.BytesIO()
         # this method keeps the colours of small symbols
         smaller.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(file, "PNG")
-        text = base64.b64encode(file.getvalue()).decode("ascii")
-        if len(text) <= largest:
-            return text
-    return None
+        yield file.getvalue()
 
 
 @dataclass(frozen=True)

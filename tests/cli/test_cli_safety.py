@@ -19,6 +19,7 @@ from support.products import PRODUCTS
 
 from crstack import CRStack, MaskSet
 from crstack.cli import main
+from crstack.cli.work import _terminated_as_interrupted
 from crstack.combine.files import write_combination
 from crstack.exceptions import InputError
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
@@ -293,6 +294,17 @@ def test_a_signal_that_is_ignored_does_not_end_the_run(here, monkeypatch, name):
         assert main(["run", parameters(), "--output-dir", "out", "--no-plots"]) == 0
     finally:
         signal.signal(number, before)
+
+
+def test_a_handler_that_is_not_of_python_stays(monkeypatch):
+    """`signal.getsignal` gives None for it, and `signal.signal` does not take None."""
+    changed = []
+    monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else signal.SIG_DFL)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: changed.append(number))
+    with _terminated_as_interrupted():
+        pass
+    assert signal.SIGTERM not in changed
+    assert set(changed) == ({signal.SIGHUP} if hasattr(signal, "SIGHUP") else set())
 
 
 def test_an_interrupt_while_products_are_written(here, monkeypatch, capsys):
