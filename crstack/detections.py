@@ -10,8 +10,8 @@ import numpy as np
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
 from crstack.noise import NoiseModel
+from crstack.normal_samples import normal_order_moments
 from crstack.prepared import PreparedStack, Progress, report_stage
-from crstack.statistics import normal_order_moments
 from crstack.utils.memory import empty_image, kept
 from crstack.utils.plugins import protected
 from crstack.utils.threads import map_images

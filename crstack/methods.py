@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,20 +11,14 @@ from crstack.boundaries.base import FittedBoundary
 from crstack.detections import Detections
 from crstack.diagram import MMDiagram
 from crstack.equalize.fit.differences import Differences
-from crstack.exceptions import CRStackError, PluginError
+from crstack.exceptions import PluginError
 from crstack.exposures import Exposures
-from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
-from crstack.prepared import PreparedStack, Progress, ReadOnlyStack
-from crstack.utils.plugins import is_own, plugin_errors
+from crstack.prepared import PreparedStack, Progress
 from crstack.utils.registry import METHODS
-from crstack.utils.threads import map_threads
 
-__all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision", "measured_of"]
-
-#: bits of the number 1 in half precision
-ONE = np.float16(1).view(np.uint16)
+__all__ = ["Decision", "DiagramView", "Method", "as_method", "measured_of"]
 
 
 @dataclass(frozen=True)
@@ -288,81 +282,3 @@ def as_method(method: Method | str) -> Method:
         If no method is registered by that name.
     """
     return METHODS.instance(method, 'method must be a Method, the name of one or "auto"')
-
-
-def _from_0_to_1(plane):
-    """Whether all values of an image are from 0 to 1."""
-    if plane.dtype == np.float16 and plane.view(np.uint16).max(initial=0) <= ONE:
-        return True  # numbers of half precision are compared slowly, and the bits of those from 0 to 1 have their order
-    return plane.min() >= 0 and plane.max() <= 1
-
-
-def checked_decision(
-    method: Method,
-    prepared: PreparedStack,
-    detected: Detections | None,
-    rules: MaskRules,
-    progress: Progress | None = None,
-) -> Decision:
-    """Call `Method.decide` and check the result.
-
-    Parameters
-    ----------
-    method : Method
-        Of crstack or of a plug-in.
-    prepared : `~crstack.prepared.PreparedStack`
-        The stack.
-    detected : `~crstack.detections.Detections` or None
-        Detections of the auxiliary detector; None without a detector.
-    rules : `~crstack.masks.MaskRules`
-        Dilation, regions and pixels.
-    progress : callable, optional
-        Called as ``progress(stage, fraction)``.
-
-    Returns
-    -------
-    decision : Decision
-        The decision of the method.
-
-    Raises
-    ------
-    PluginError
-        If the method raises an error or exits, or returns anything but a `Decision` with the codes of every mask, and
-        probabilities, if any, from 0 to 1.
-    CRStackError
-        The same of a method of crstack itself.
-    """
-    given, found = prepared, detected
-    if not is_own(method):
-        given = ReadOnlyStack(prepared)
-        found = detected and replace(detected, prepared=given)
-    with plugin_errors(method, "decide"):
-        decision = method.decide(given, found, rules, progress)
-    name = type(method).__name__
-    if not isinstance(decision, Decision):
-        raise PluginError(f"decide of {name} must return a Decision; got {type(decision).__name__}")
-    wanted = ("MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(len(prepared))))
-    if set(decision.codes) != set(wanted):
-        raise PluginError(f"codes of {name} must be of {', '.join(wanted)}; got {', '.join(decision.codes) or 'none'}")
-    shape = prepared.exposures.shape
-    for mask, codes in decision.codes.items():
-        right = isinstance(codes, np.ndarray) and codes.shape == shape and codes.dtype == np.uint8
-        if not right or codes.max(initial=0) > max(Code):
-            raise PluginError(f"codes of {mask} of {name} must be uint8 of the shape {shape}, 0 to {max(Code):d}")
-    probability = decision.probability
-    if probability is not None:
-        if probability.shape != prepared.exposures.data.shape:
-            raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
-        if not all(map_threads(lambda i: _from_0_to_1(probability[i]), range(len(probability)))):
-            raise _wrong_probability(method, name)
-    return decision
-
-
-def _wrong_probability(method, name):
-    """The error for probabilities outside 0 to 1: `PluginError` for a plug-in, `CRStackError` for crstack itself."""
-    if is_own(method):
-        return CRStackError(
-            f"the probabilities of {name} are not 0 to 1 everywhere. This is a fault of crstack: please report it, "
-            "with the exposures"
-        )
-    return PluginError(f"probability of {name} must be 0 to 1 everywhere")

@@ -4,13 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import studentized_range
 
 from crstack.statistics import (
     exposure_at_median,
     minimum_and_median,
-    normal_order_moments,
-    normal_range_exceeded,
     order_statistics,
     sort_exposures,
     with_bad_filled,
@@ -76,18 +73,6 @@ def test_order_of_exposures_does_not_matter():
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
-def test_normal_order_moments():
-    # closed forms: Jones 1948, Biometrika 35, 282
-    mean, covariance = normal_order_moments(2)
-    np.testing.assert_allclose(mean, [-1 / np.sqrt(np.pi), 1 / np.sqrt(np.pi)], rtol=1e-9)
-    np.testing.assert_allclose(covariance[0, 0], 1 - 1 / np.pi, rtol=1e-9)
-    mean, covariance = normal_order_moments(3)
-    np.testing.assert_allclose(mean[2], 1.5 / np.sqrt(np.pi), rtol=1e-9)
-    np.testing.assert_allclose(covariance[1, 1], 1 - np.sqrt(3) / np.pi, rtol=1e-9)
-    sample = np.sort(np.random.default_rng(0).normal(size=(6, 300_000)), axis=0)
-    np.testing.assert_allclose(normal_order_moments(6)[1], np.cov(sample), atol=0.004)
-
-
 def test_exposure_at_median_has_no_favourite():
     """Ties are frequent for integer counts; a fixed choice would make equal exposures look different."""
     rng = np.random.default_rng(0)
@@ -104,13 +89,6 @@ def test_exposure_at_median_has_no_favourite():
     y, x = np.nonzero(~bad.any(axis=0))
     np.testing.assert_array_equal(cube[number[y, x].astype(int) - 1, y, x], median[y, x])
     np.testing.assert_array_equal(number, exposure_at_median(cube, median, bad))
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 25])
-@pytest.mark.parametrize("share", [0.2, 0.03, 0.001])
-def test_range_that_a_share_exceeds(share, n):
-    wanted = studentized_range.isf(share, n, np.inf)
-    assert normal_range_exceeded(share, n) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_bad_values_get_the_median_of_the_others():

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from crstack.statistics import normal_order_moments
+from crstack.normal_samples import normal_order_moments
 
 __all__ = ["order_mean", "order_table", "order_variance"]
 

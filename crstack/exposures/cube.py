@@ -22,7 +22,7 @@ ALIGNED = 16
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Exposures:
-    """Equivalent exposures, bias subtracted, with their noise, header and names.
+    """The exposures of a stack, bias subtracted, with their noise, headers and names.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import by_parts, joined
 from crstack.joint.likelihood import NODE_REACH, log_clean, nodes_of_groups, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
-from crstack.statistics import normal_range_exceeded
+from crstack.normal_samples import normal_range_exceeded
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image, kept, relax
 from crstack.utils.pixels import dilate

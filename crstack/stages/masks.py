@@ -15,12 +15,13 @@ from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
-from crstack.methods import Decision, Method, checked_decision, measured_of
+from crstack.methods import Decision, Method, measured_of
 from crstack.mmcosmic import MMDecision
 from crstack.not_hits.classes import classified
 from crstack.plausibility import check_plausible, is_misaligned
 from crstack.prepared import PreparedStack, Progress, report_stage
 from crstack.stages.combining import expected_once
+from crstack.stages.deciding import checked_decision
 from crstack.stages.levels import differences_of, without_trails
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user

@@ -14,7 +14,7 @@ from crstack.equalize.terms.offsets import (
     plausible_maxima,
     shifted,
 )
-from crstack.statistics import normal_order_moments
+from crstack.normal_samples import normal_order_moments
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, stacked, zero_image
 from crstack.utils.pixels import at_pixels, by_rows, contrast_of

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from crstack.statistics import normal_order_moments
+from crstack.normal_samples import normal_order_moments
 
 __all__ = ["TAIL", "deviations_squared", "mean_square", "squares_of_both", "tail_of_noise"]
 

@@ -9,7 +9,8 @@ from scipy import ndimage
 from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO, MANY
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.variance.hits_of_two import CONTRAST, HitsOfTwo, crossings
-from crstack.statistics import normal_order_moments, sort_exposures
+from crstack.normal_samples import normal_order_moments
+from crstack.statistics import sort_exposures
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import map_threads, row_bands, wide_bands
