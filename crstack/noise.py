@@ -8,6 +8,7 @@ import numpy as np
 from crstack.exceptions import InputError
 from crstack.utils.photons import PhotonDistribution
 from crstack.utils.validation import check_number, check_quantity
+from crstack.utils.words import unit_words
 
 __all__ = ["NoiseModel"]
 
@@ -73,7 +74,7 @@ class NoiseModel:
     def __post_init__(self) -> None:
         unit = u.Unit(self.unit)
         if unit not in (u.adu, u.electron):
-            raise InputError(f"unit must be adu or electron; got {unit}")
+            raise InputError(f"unit must be adu or electron; got {unit_words(unit)}")
         gain = None
         if self.gain is not None:
             gain = check_quantity("gain", self.gain, GAIN_UNIT, minimum=0, exclusive=True)

@@ -6,6 +6,7 @@ import numpy as np
 from crstack.exceptions import InputError
 from crstack.noise import GAIN_UNIT
 from crstack.utils.validation import check_integer, check_number, check_quantity
+from crstack.utils.words import unit_words
 
 __all__ = [
     "bias_in_unit",
@@ -36,7 +37,7 @@ def check_unit(unit):
     except (TypeError, ValueError):
         raise InputError(f"unit must be adu or electron; got {unit!r}") from None
     if unit not in (u.adu, u.electron):
-        raise InputError(f"unit must be adu or electron; got {unit}")
+        raise InputError(f"unit must be adu or electron; got {unit_words(unit)}")
     return unit
 
 

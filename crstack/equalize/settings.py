@@ -15,7 +15,8 @@ from crstack.equalize.terms.response import ResponseSettings
 from crstack.equalize.terms.steps import steps_of
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.utils.validation import check_choice, check_number, check_region
+from crstack.utils.validation import check_choice, check_number, check_numbers, check_region
+from crstack.utils.words import unit_words
 
 __all__ = ["BY_DEFAULT", "Equalization", "known_steps", "open_settings"]
 
@@ -26,6 +27,7 @@ BYTES_OF_OFFSETS, BYTES_OF_SEEING = 80.0, 80.0
 #: measured memory for each value of the exposures in the regions in which factors and offsets are measured
 BYTES_IN_FLUX_REGIONS, BYTES_IN_CROSSCORR_REGION = 40.0, 80.0
 #: limits of the width of a star, pixels
+SEEING = "None, or a width in pixels for each exposure"
 WIDTHS = {"minimum": 0.5, "maximum": 50}
 
 
@@ -99,7 +101,7 @@ class Equalization:
 
     def __post_init__(self):
         if self.differences is not None:
-            check_choice("differences", self.differences, (AUTO,))
+            check_choice("differences", self.differences, (AUTO,), "None")
         self._coerce_factors()
         self._coerce_offsets()
         self._coerce_response()
@@ -114,16 +116,18 @@ class Equalization:
         """Check the flux factors with their options, and make them tuples."""
         factors = self.flux_factors
         if isinstance(factors, str):
-            check_choice("flux_factors", factors, (AUTO,))
+            check_choice("flux_factors", factors, (AUTO,), "None, one number, or a number for each exposure")
         elif factors is not None:
-            if np.ndim(factors):
+            if isinstance(factors, Sequence) or np.ndim(factors):
                 factors = check_flux_factors(factors, len(factors))
             else:
                 check_number("flux_factors", factors, minimum=0, exclusive=True)
             self._set("flux_factors", factors)
-        regions = tuple(
-            check_region(f"flux_regions {i}", one) for i, one in enumerate(self.flux_regions or (), start=1)
-        )
+        regions = () if self.flux_regions is None else self.flux_regions
+        is_many = isinstance(regions, Sequence | np.ndarray) and getattr(regions, "ndim", 1) > 0
+        if not is_many or isinstance(regions, str | bytes):
+            raise InputError(f"flux_regions must be a list of regions [xmin, xmax, ymin, ymax]; got {regions!r:.60}")
+        regions = tuple(check_region(f"flux_regions {i}", one) for i, one in enumerate(regions, start=1))
         self._set("flux_regions", regions)
         if self.flux_method is not None:
             check_choice("flux_method", self.flux_method, METHODS)
@@ -154,7 +158,7 @@ class Equalization:
             self._set("crosscorr_region", check_region("crosscorr_region", self.crosscorr_region))
             self._set("offsets", AUTO)
         if isinstance(self.offsets, str):
-            check_choice("offsets", self.offsets, (AUTO,))
+            check_choice("offsets", self.offsets, (AUTO,), "None, or a pair (dx, dy) for each exposure")
         elif self.offsets is not None:
             self._set("offsets", check_offsets(self.offsets))
 
@@ -164,7 +168,7 @@ class Equalization:
         if response is None or isinstance(response, ResponseSettings):
             return
         if isinstance(response, str):
-            check_choice("response", response, (AUTO,))
+            check_choice("response", response, (AUTO,), "None, or a number or image for each exposure")
             if self.differences is None and not isinstance(response, _ByDefault):
                 self._set("response", ResponseSettings())
             return
@@ -175,21 +179,16 @@ class Equalization:
     def _coerce_backgrounds(self):
         """Check the added levels, and make them a tuple."""
         if isinstance(self.backgrounds, str):
-            check_choice("backgrounds", self.backgrounds, (AUTO,))
+            check_choice("backgrounds", self.backgrounds, (AUTO,), "None, or a number or image for each exposure")
         elif self.backgrounds is not None:
             self._set("backgrounds", _images("backgrounds", self.backgrounds))
 
     def _coerce_seeing(self):
         """Check the seeing, and make it a tuple of widths in pixels."""
         if isinstance(self.seeing, str):
-            check_choice("seeing", self.seeing, (AUTO,))
+            check_choice("seeing", self.seeing, (AUTO,), SEEING)
         elif self.seeing is not None:
-            if np.ndim(self.seeing) != 1 or getattr(self.seeing, "unit", u.pix) != u.pix:
-                raise InputError(
-                    f'seeing must be "auto", None, or a width in pixels for each exposure; got {self.seeing!r:.60}'
-                )
-            widths = [check_number("seeing", one, **WIDTHS) for one in np.asarray(self.seeing).tolist()]
-            self._set("seeing", tuple(widths))
+            self._set("seeing", check_numbers("seeing", self.seeing, f'"auto", {SEEING}', u.pix, **WIDTHS))
 
     def _check_switch(self):
         """Switch off the terms that are measured by default, if ``differences`` is None."""
@@ -334,18 +333,19 @@ def _is_given(value):
 
 def _images(name, values):
     """Numbers, Quantities or images (ny, nx), one for each exposure, as a tuple."""
-    is_many = isinstance(values, Sequence | np.ndarray) and np.ndim(values[0] if len(values) else 0) in (0, 2)
-    if not is_many or isinstance(values, str):
+    is_many = isinstance(values, Sequence | np.ndarray) and getattr(values, "ndim", 1) in (1, 3)
+    if not is_many or isinstance(values, str | bytes) or not len(values):
         raise InputError(
             f'{name} must be "auto", None, or a number or image for each exposure; got {type(values).__name__}'
         )
     found = []
     for one in values:
         try:
-            number = one if isinstance(one, u.Quantity) else np.asarray(one, dtype=float)
+            number = one if isinstance(one, u.Quantity) else np.asarray(one)
+            number = number if isinstance(one, u.Quantity) or number.dtype.kind in "USObc" else number.astype(float)
         except (TypeError, ValueError):
-            number = np.array(np.nan)
-        if not np.all(np.isfinite(number)) or np.ndim(number) not in (0, 2):
+            number = np.array("no number")
+        if number.dtype.kind not in "fiu" or not np.all(np.isfinite(number)) or np.ndim(number) not in (0, 2):
             raise InputError(f"{name} must be finite numbers or images (ny, nx); got {one!r:.60}")
         found.append(number if isinstance(one, u.Quantity) else _small(number))
     return tuple(found)
@@ -363,6 +363,8 @@ def _check_images(name, values, exposures):
         if np.ndim(one) and np.shape(one) != exposures.shape:
             raise InputError(f"{name} must be images of shape {exposures.shape}; got {np.shape(one)}")
         if isinstance(one, u.Quantity) and name == "response" and not one.unit.is_equivalent(u.one):
-            raise InputError(f"{name} must have no unit; got {one.unit}")
+            raise InputError(f"{name} must have no unit; got {unit_words(one.unit)}")
         if isinstance(one, u.Quantity) and name == "backgrounds" and not one.unit.is_equivalent(exposures.given_unit):
-            raise InputError(f"{name} must be in the unit of the exposures, {exposures.given_unit}; got {one.unit}")
+            raise InputError(
+                f"{name} must be in the unit of the exposures, {exposures.given_unit}; got {unit_words(one.unit)}"
+            )

@@ -7,6 +7,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 
+from crstack.exceptions import InputError
 from crstack.exposures.builder import Builder
 from crstack.exposures.checks import checked
 from crstack.exposures.cube import Exposures
@@ -100,12 +101,24 @@ def load_exposures(
             f"crstack is tested with up to {MOST_TESTED} exposures; got {len(listed)}: time and memory grow with their "
             "number. Consider a combination of parts of the list"
         )
+    _refuse_extensions(listed, reading)
     choose_place(listed, reading, values.trim)
     builder = Builder(values, len(listed))
     for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)
     exposures = builder.exposures(drop_unusable)
     return checked(exposures, bias_given=_not_zero(bias), drop=drop_unusable, read=builder.as_read())
+
+
+def _refuse_extensions(listed, reading):
+    """Raise `InputError` for extensions of files where no exposure is one."""
+    given = [name for name in ("dq_ext", "err_ext") if getattr(reading, name) is not None]
+    if given and not any(isinstance(one, str | os.PathLike) for one in listed):
+        own = {"dq_ext": "the mask", "err_ext": "the uncertainty"}[given[0]]
+        raise InputError(
+            f"{given[0]} must be left out for exposures that are no files; got {getattr(reading, given[0])!r} with a "
+            f"{type(listed[0]).__name__}: set {own} of each CCDData"
+        )
 
 
 def _not_zero(bias):

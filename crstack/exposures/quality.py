@@ -33,6 +33,10 @@ CONVENTIONS = MappingProxyType(
 )
 
 
+#: step of the rows and columns that are looked at, and most different values of bits that occur together
+STEP, MOST_VALUES = 3, 40
+
+
 def bits_of(bits: str | int | Mapping[str, int]) -> dict[str, int]:
     """The bits of each reason.
 
@@ -65,6 +69,11 @@ def bits_of(bits: str | int | Mapping[str, int]) -> dict[str, int]:
     }
 
 
+def _is_counts(quality):
+    """Whether an image of integers holds counts: no value is 0, and there are many different values."""
+    return quality.size > 0 and bool((quality != 0).all()) and np.unique(quality[::STEP, ::STEP]).size > MOST_VALUES
+
+
 def unusable(
     quality: np.ndarray, bits: str | int | Mapping[str, int] | None, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +102,12 @@ def unusable(
     if quality.dtype.kind == "f" and np.array_equal(quality, np.rint(quality)) and np.all(np.abs(quality) < 2**53):
         quality = quality.astype(np.int64)
     if quality.dtype.kind not in "iub":
-        raise InputError(f"data quality must be an image of integers; got {quality.dtype} in {name}")
+        raise InputError(f"dq_ext must be an image of integers, bits of data quality; got {quality.dtype} in {name}")
+    if _is_counts(quality):
+        raise InputError(
+            f"dq_ext must be an image of bits, with few different values; got {quality.min():g} to {quality.max():g}, "
+            f"and no 0, in {name}: is it an image of counts?"
+        )
     if bits is None:
         return quality != 0, np.zeros(quality.shape, dtype=bool)
     table = bits_of(bits)

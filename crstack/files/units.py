@@ -6,6 +6,7 @@ import astropy.units as u
 from astropy.io import fits
 
 from crstack.exceptions import InputError
+from crstack.utils.words import unit_words
 
 __all__ = ["COUNTS", "RATES", "check_unit", "unit_of_header"]
 
@@ -92,5 +93,5 @@ def check_unit(name, unit):
     # ct, DN and the words of BUNIT; astropy does not convert electron / pix
     found = _unit_in_words(text)
     if found is None:
-        raise InputError(f"{name} must be adu or electron, or either per second; got {text}")
+        raise InputError(f"{name} must be adu or electron, or either per second; got {unit_words(text)}")
     return found

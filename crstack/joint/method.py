@@ -86,7 +86,7 @@ class JointPosterior(Method):
         if len(given) > 1:
             raise InputError(f"mask, probability and false_alarm exclude each other; got {' and '.join(given)}")
         if self.mask is not None:
-            check_choice("mask", self.mask, ("loss",))
+            check_choice("mask", self.mask, ("loss",), "None")
         if self.probability is not None:
             check_number("probability", self.probability, minimum=0, maximum=1)
         if self.false_alarm is not None:

@@ -28,6 +28,9 @@ from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["JointResult", "joint_posterior"]
 
+#: expected number of hit values over that of masked ones from which words explain the difference
+MANY_FAINT = 1.5
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class JointResult:
@@ -85,6 +88,13 @@ class JointResult:
         """Differences between the exposures: ``measured``."""
         return self.measured
 
+    def _expected_in_words(self):
+        """Number of hit values: the sum of the probabilities, and how many are masked."""
+        expected, masked = self._expected_hits, int(np.count_nonzero(self.mask))
+        if expected < MANY_FAINT * max(masked, 1):
+            return f"{expected:.0f}"
+        return f"{expected:.0f} with those that are too faint to be masked; {masked} are masked"
+
     def summary(self) -> dict[str, object]:
         """What was found and fitted, as numbers by name; ``str()`` gives lines for people.
 
@@ -113,7 +123,7 @@ class JointResult:
             Text by name.
         """
         return {
-            "hit values expected": f"{self._expected_hits:.0f}",
+            "hit values expected": self._expected_in_words(),
             **self.population.in_words(),
             **({} if self.measured is None else self.measured.in_words()),
             "scatter beyond the noise": f"{self.excess}",

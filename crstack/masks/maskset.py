@@ -2,7 +2,7 @@
 
 import os
 import uuid as _uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,6 +160,36 @@ class MaskSet:
 
     def __contains__(self, name: object) -> bool:
         return name in self.codes
+
+    def keys(self) -> KeysView[str]:
+        """Name all masks; with this, ``dict(masks)`` has the mask of each name, bool (ny, nx).
+
+        Returns
+        -------
+        names : `collections.abc.KeysView`
+            In the order of the masks.
+        """
+        return self.codes.keys()
+
+    def items(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Iterate over names and masks.
+
+        Returns
+        -------
+        items : iterator of tuple
+            Name, and mask, bool (ny, nx).
+        """
+        return ((name, self[name]) for name in self)
+
+    def values(self) -> Iterator[np.ndarray]:
+        """Iterate over the masks.
+
+        Returns
+        -------
+        masks : iterator of `~numpy.ndarray`
+            Each bool (ny, nx).
+        """
+        return (self[name] for name in self)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {np.count_nonzero(codes)}" for name, codes in self.codes.items())

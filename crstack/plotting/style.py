@@ -41,7 +41,7 @@ def new_figure(size: tuple[float, float], fig: "Figure | str | None" = None, lay
     if isinstance(fig, str):
         import matplotlib.pyplot as plt
 
-        check_choice("fig", fig, ("pyplot",))
+        check_choice("fig", fig, ("pyplot",), "None, or a figure")
         return plt.figure(figsize=size, layout=layout)
     if fig is None:
         from matplotlib.figure import Figure

@@ -256,7 +256,7 @@ def definite_shape(
     """The shape of the distribution of photons; "auto" measures it, and None is Poisson."""
     if not isinstance(shape, str):
         return shape
-    check_choice("nbinom_shape", shape, (AUTO,))
+    check_choice("nbinom_shape", shape, (AUTO,), "None, or a number")
     found = nbinom_shape_of_stack(prepared, detected, progress)
     return None if found.is_poisson else found.value
 

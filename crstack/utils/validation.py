@@ -2,12 +2,14 @@
 
 import difflib
 import numbers
+from collections.abc import Hashable, Mapping, Set
 
 import astropy.units as u
 import numpy as np
 from astropy.utils.masked import Masked
 
 from crstack.exceptions import InputError
+from crstack.utils.words import unit_words
 
 __all__ = [
     "check_boolean",
@@ -15,6 +17,7 @@ __all__ = [
     "check_image_shape",
     "check_integer",
     "check_number",
+    "check_numbers",
     "check_pixel",
     "check_quantity",
     "check_region",
@@ -60,6 +63,38 @@ def check_number(name, value, *, minimum=None, maximum=None, exclusive=False):
     return float(value)
 
 
+def check_numbers(name, values, what, unit=u.one, **bounds):
+    """Return a list of numbers as a tuple of floats, or raise `InputError`.
+
+    Parameters
+    ----------
+    name : str
+        Name of the list in messages.
+    values : sequence of float or Quantity
+        Numbers, each of which may have a unit.
+    what : str
+        What the list must be, for messages.
+    unit : `~astropy.units.Unit`, optional
+        Unit of the numbers.
+    **bounds
+        As for `check_number`.
+    """
+    message = f"{name} must be {what}; got {values!r:.60}"
+    is_list = hasattr(values, "__len__") and np.ndim(values if isinstance(values, np.ndarray) else [0]) == 1
+    if not is_list or isinstance(values, str | bytes | Mapping | Set) or not len(values):
+        raise InputError(message)
+    found = []
+    for one in values:
+        if isinstance(one, u.Quantity):
+            if not one.unit.is_equivalent(unit):
+                raise InputError(message)
+            one = one.to_value(unit)
+        if np.ndim(one) if isinstance(one, np.ndarray) else not isinstance(one, str | numbers.Number | np.generic):
+            raise InputError(message)
+        found.append(check_number(name, one.item() if isinstance(one, np.ndarray | np.generic) else one, **bounds))
+    return tuple(found)
+
+
 def check_integer(name, value, *, minimum=None, maximum=None):
     """Return ``value`` as an int, or raise `InputError`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -75,9 +110,15 @@ def check_boolean(name, value):
     return bool(value)
 
 
-def check_choice(name, value, choices):
-    """Return ``value`` if it is one of ``choices``, or raise `InputError`."""
-    if value not in choices:
+def check_choice(name, value, choices, others=""):
+    """Return ``value`` if it is one of ``choices``, or raise `InputError`.
+
+    If there is one choice only, ``others`` are words on what else is accepted, such as "None or a number".
+    """
+    if not isinstance(value, Hashable) or value not in choices:
+        if len(choices) == 1:
+            other = f", {others}" if "," in others or " or " in others else f" or {others}" if others else ""
+            raise InputError(f"{name} must be {choices[0]!r}{other}; got {value!r:.60}")
         raise InputError(f"{name} must be one of {one_of(value, choices)}")
     return value
 
@@ -180,7 +221,7 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
     try:
         number = value.to_value(unit)
     except u.UnitConversionError:
-        raise InputError(f"{name} must be in {unit}; got {value.unit}") from None
+        raise InputError(f"{name} must be in {unit}; got {unit_words(value.unit)}") from None
     if np.ndim(number):
         number = np.asarray(number, dtype=np.float32)
         if shape is not None:

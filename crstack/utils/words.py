@@ -1,6 +1,6 @@
 """Words of messages and figures."""
 
-__all__ = ["amount_of_bytes", "counted", "plain"]
+__all__ = ["amount_of_bytes", "counted", "plain", "unit_words"]
 
 
 def counted(number, word):
@@ -19,3 +19,8 @@ def amount_of_bytes(n_bytes):
     if n_bytes < 1e5:
         return counted(round(n_bytes), "byte")
     return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.3g} MB"
+
+
+def unit_words(unit):
+    """A unit as text; "no unit" for a dimensionless one, whose own text is empty."""
+    return str(unit).strip() or "no unit"

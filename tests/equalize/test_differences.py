@@ -198,7 +198,7 @@ def test_exposures_for_mmcosmic():
         false.append((masks.crmasks & clean).mean())
     assert false[1] < 0.2 * false[0]
     assert any("added levels" in line for line in masks.history)
-    with pytest.raises(InputError, match="differences must be one of auto"):
+    with pytest.raises(InputError, match=r"differences must be .auto. or None"):
         CRStack(exposures, readnoise=READNOISE * u.electron, differences="all")
 
 

@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures, read_exposure
@@ -106,8 +107,33 @@ def test_a_mask_without_data_is_refused(tmp_path):
 
 def test_quality_is_an_image_of_integers():
     assert unusable(np.array([[0.0, 4.0]]), 4, "a")[0].tolist() == [[False, True]]
-    with pytest.raises(InputError, match="data quality must be an image of integers; got float64 in a"):
+    with pytest.raises(InputError, match="dq_ext must be an image of integers, bits of data quality; got float64 in a"):
         unusable(np.array([[0.5]]), 4, "a")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_quality_is_no_image_of_counts(kind):
+    """Whole numbers of counts made every value bad, and the message named other options."""
+    counts = np.random.default_rng(5).poisson(500, (60, 70)).astype(kind)
+    with pytest.raises(InputError, match=r"dq_ext must be an image of bits, with few .* got [45]\d\d to .* of counts"):
+        unusable(counts, None, "a")
+    bits = 1 << np.random.default_rng(6).integers(0, 15, (60, 70))
+    assert unusable(bits.astype(kind), None, "a")[0].all()
+
+
+@pytest.mark.parametrize(("name", "own"), [("dq_ext", "mask"), ("err_ext", "uncertainty")])
+def test_extensions_of_arrays_are_refused(name, own):
+    """They were ignored without a word."""
+    ccds = [CCDData(np.ones((20, 30)) + i, unit="electron") for i in range(3)]
+    with pytest.raises(InputError, match=f"{name} must be left out for .* got 'DQ' with a CCDData: set the {own} of"):
+        load_exposures(ccds, readnoise=3 * u.electron, **{name: "DQ"})
+
+
+@pytest.mark.parametrize("name", ["ext", "dq_ext", "err_ext"])
+@pytest.mark.parametrize("value", [True, 1.5, b"SCI", {"a": 1}, np.zeros(2), object()])
+def test_an_extension_is_a_number_or_a_name(name, value):
+    with pytest.raises(InputError, match=f"{name} must be the number or the name of an extension; got"):
+        load_exposures(["a.fits", "b.fits"], readnoise=3 * u.electron, **{name: value})
 
 
 @pytest.mark.parametrize("convention", sorted(CONVENTIONS))

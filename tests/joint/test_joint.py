@@ -509,7 +509,7 @@ def test_bad_values_do_not_count_in_the_shift_of_the_signal():
             "mask, probability and false_alarm exclude each other; got probability and false_alarm",
         ),
         (lambda stack: JointPosterior(mask="loss", probability=0.5), "exclude each other; got mask and probability"),
-        (lambda stack: JointPosterior(mask="least"), "mask must be one of loss; got 'least'"),
+        (lambda stack: JointPosterior(mask="least"), "mask must be 'loss' or None; got 'least'"),
         (lambda stack: JointPosterior(false_alarm=0), "false_alarm must be .* greater than 0"),
         (lambda stack: JointPosterior(n_fits=0), "n_fits must be an integer at least 1; got 0"),
         (lambda stack: JointPosterior(excess=1), "excess must be True or False; got 1"),

@@ -184,6 +184,10 @@ def test_round_trip(stack, tmp_path):
     path = tmp_path / "crmasks.fits"
     masks.write(path)
     again = MaskSet.read(path)
+    assert list(dict(masks)) == list(masks.keys()) == list(masks)
+    assert all(np.array_equal(mask, masks[name]) for name, mask in dict(masks).items())
+    assert [name for name, _ in masks.items()] == list(masks)
+    assert sum(mask.sum() for mask in masks.values()) == sum(masks[name].sum() for name in masks)
     assert list(again) == list(masks) == ["MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3", "MEANCR"]
     for name in masks:
         np.testing.assert_array_equal(again.codes[name], masks.codes[name])

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import astropy.units as u
 import numpy as np
 
 from crstack.equalize.terms.clean import neighbour_mean, reject_hits
@@ -15,7 +14,7 @@ from crstack.exposures import Exposures
 from crstack.exposures.comparison.unused import check_values
 from crstack.statistics import OrderStatistics
 from crstack.utils.threads import map_threads
-from crstack.utils.validation import check_choice, check_number, check_region
+from crstack.utils.validation import check_choice, check_numbers, check_region
 from crstack.utils.warn import warn_user
 
 __all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors", "margin_around_regions"]
@@ -81,14 +80,13 @@ def check_flux_factors(factors, n):
     InputError
         If they are not positive, or not ``n``.
     """
-    if np.ndim(factors) > 1 or not getattr(factors, "unit", u.one).is_equivalent(u.one):
-        raise InputError(f"flux_factors must be one number without a unit, or a list of them; got {factors!r:.60}")
-    if np.ndim(factors) == 0:
+    if not isinstance(factors, Sequence) and np.ndim(factors) == 0:
         factors = [factors] * n
-    factors = [np.asarray(factor).item() for factor in factors]
-    if len(factors) != n:
-        raise InputError(f"flux_factors must be one number or {n}, one for each exposure; got {len(factors)}")
-    return tuple(check_number("flux_factors", factor, minimum=1 / LARGEST, maximum=LARGEST) for factor in factors)
+    what = "one number without a unit, or a list of them"
+    found = check_numbers("flux_factors", factors, what, minimum=1 / LARGEST, maximum=LARGEST)
+    if len(found) != n:
+        raise InputError(f"flux_factors must be one number or {n}, one for each exposure; got {len(found)}")
+    return found
 
 
 def pixels_of_regions(usable, regions):

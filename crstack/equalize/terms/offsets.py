@@ -92,7 +92,7 @@ def check_offsets(offsets, n=None):
         pairs = [tuple(pair) for pair in offsets]
     except TypeError:
         raise InputError(f"offsets must be pairs (dx, dy), one for each exposure; got {offsets!r}") from None
-    if any(len(pair) != 2 for pair in pairs):
+    if not pairs or any(len(pair) != 2 for pair in pairs):
         raise InputError(f"offsets must be pairs (dx, dy), one for each exposure; got {pairs}")
     if n is not None and len(pairs) != n:
         raise InputError(f"offsets must be {n} pairs (dx, dy), one for each exposure; got {len(pairs)}")

@@ -45,6 +45,11 @@ class Reading:
     def __post_init__(self):
         if isinstance(self.ext, list | tuple) or (isinstance(self.ext, str) and self.ext.lower() == "all"):
             raise InputError(f"ext must be one extension; got {self.ext!r}: use crstack.read_mosaic for several chips")
+        for name in ("ext", "dq_ext", "err_ext"):
+            one = getattr(self, name)
+            is_name = isinstance(one, str | int | np.integer) and not isinstance(one, bool)
+            if not is_name and not (one is None and name != "ext"):
+                raise InputError(f"{name} must be the number or the name of an extension; got {one!r:.60}")
         if self.unit is not None:
             object.__setattr__(self, "unit", check_unit("unit", self.unit))
         if self.bits is not None:

@@ -184,9 +184,10 @@ class Instrument:
         if isinstance(value, Keyword):
             value, words = quantity_of(given.header, value, "exptime", u.s, given.name)
             self._note(words)
-        if np.ndim(value):
-            if np.shape(value) != (n,):
-                raise InputError(f"exptime must be one value, or {n} for as many exposures; got {np.shape(value)}")
+        if isinstance(value, list | tuple) or np.ndim(value):
+            if getattr(value, "ndim", 1) != 1 or len(value) != n:
+                shape = getattr(value, "shape", (len(value),))
+                raise InputError(f"exptime must be one value, or {n} for as many exposures; got {shape}")
             value = value[number - 1]
         return check_quantity("exptime", value, u.s, minimum=0, exclusive=True)
 

@@ -13,6 +13,7 @@ from crstack.noise import NoiseModel
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import at_pixels
 from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.words import unit_words
 
 __all__ = ["Plane", "image_with_noise", "plane_of"]
 
@@ -177,7 +178,7 @@ def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.nd
     if ccd.data.ndim != 2:
         raise InputError(f"ccd must be a 2-D image; got {ccd.data.ndim} dimensions")
     if ccd.unit != noise.unit:
-        raise InputError(f"ccd must be in the unit of its noise, {noise.unit}; got {ccd.unit}")
+        raise InputError(f"ccd must be in the unit of its noise, {noise.unit}; got {unit_words(ccd.unit)}")
     plane = plane_of(as_given(ccd, 1, Reading()), 0.0, readnoise=noise.readnoise_in_unit)
     if plane.bad is not None and plane.bad.all():
         raise InputError("ccd must have valid pixels; got none")

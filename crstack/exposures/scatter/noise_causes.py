@@ -50,8 +50,8 @@ def words_of_too_much(exposures, level, scatter):
     )
 
 
-def words_of_too_little(exposures, sample, which, level, scatter, *, bias_given, smoothed):
-    """Cause and remedy where the exposures (indices ``which``) scatter by less than their noise.
+def words_of_too_little(exposures, sample, which, level, scatter, stated, *, bias_given, smoothed):
+    """Cause and remedy where the exposures (indices ``which``) scatter by less than their noise, which is ``stated``.
 
     The likely one is first. Structures that differ correlate neighbours as smoothing does. If they are left out, and
     smoothing cannot explain the scatter, a bias is likely. ``smoothed`` is whether other exposures are smoothed: these
@@ -73,7 +73,8 @@ def words_of_too_little(exposures, sample, which, level, scatter, *, bias_given,
             f", and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures resampled "
             f"or smoothed? {OF_SMOOTHED}. If they were not, check bias, gain and read noise"
         )
-    agreeing = _values_that_agree(exposures, level, scatter)
+    too_low = _bias_too_low(exposures, level, scatter, stated) if bias_given and not correlated else None
+    agreeing = _values_that_agree(exposures, level, scatter, too_low)
     inverse = _inverse_gain(exposures, level, scatter)
     if inverse:
         return inverse + (". If not, is a bias still in the exposures? Give bias=" if may_be_bias else "")
@@ -87,10 +88,11 @@ def words_of_too_little(exposures, sample, which, level, scatter, *, bias_given,
             "Is a bias still in the exposures? Give bias= (command --bias)"
             f". If it is subtracted, {f'were they resampled or smoothed? {OF_SMOOTHED}' if correlated else OF_AVERAGES}"
         )
+    bias = "Is a bias still in them?" if too_low is None else "Is the bias that was subtracted too low?"
     return (
-        f"{agreeing}: there is less noise than stated. Is the gain, or the read noise, of another amplifier or readout "
-        "mode? Are the exposures averages, or divided by their number? Is a bias still in them? Were they resampled or "
-        "smoothed? Averages and resampled exposures need an uncertainty each"
+        f"{agreeing}: there is less noise than stated. {bias} Is the gain, or the read noise, of another amplifier or "
+        "readout mode? Are the exposures averages, or divided by their number? Were they resampled or smoothed? "
+        "Averages and resampled exposures need an uncertainty each"
     )
 
 
@@ -153,8 +155,17 @@ def _inverse_gain(exposures, level, scatter):
     )
 
 
-def _values_that_agree(exposures, level, scatter):
-    """Words on the gain, or the read noise, that gives the measured scatter.
+def _bias_too_low(exposures, level, scatter, stated):
+    """By how much the bias that was subtracted may be too low; None if no bias explains the scatter."""
+    noise = exposures.noise
+    if _unlike_noise(exposures) or scatter < _readnoise(exposures):
+        return None
+    too_low = (stated**2 - scatter**2) * float(noise.electrons_per_unit)
+    return too_low if 0 < too_low <= level else None
+
+
+def _values_that_agree(exposures, level, scatter, too_low=None):
+    """Words on the gain, the read noise, or a bias that is ``too_low`` (if not None), that give the measured scatter.
 
     The read noise in ADU depends on the gain. If the stated read noise exceeds the photon noise, or if the gain is not
     known, only the read noise is named.
@@ -173,6 +184,8 @@ def _values_that_agree(exposures, level, scatter):
         found.append(
             f"a read noise of about {np.sqrt(rest) * per_unit:.2g} in place of {readnoise * per_unit:.3g} electron"
         )
+    if too_low is not None:
+        found.insert(0, f"a bias about {plain(too_low)} {exposures.unit} higher")
     return f" ({', or '.join(found)} agrees)" if found else ""
 
 

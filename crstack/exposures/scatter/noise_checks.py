@@ -135,7 +135,7 @@ def _compare_all(exposures, sample, which, bias_given, smoothed):
         causes = words_of_too_much(exposures, level, scatter)
     else:
         more = {"bias_given": bias_given, "smoothed": smoothed}
-        causes = words_of_too_little(exposures, sample, which, level, scatter, **more)
+        causes = words_of_too_little(exposures, sample, which, level, scatter, sigma, **more)
     warn_user(f"{numbers}{causes}")
     return True
 

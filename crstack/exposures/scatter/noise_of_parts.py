@@ -27,6 +27,8 @@ FEWEST_VALUES, MOST = 1000, 0.5
 BACKGROUND = 3.0
 #: error of the ratio of a cell with one value, and least significance of its difference from the other cells
 ERROR, SIGNIFICANT = 1.5, 5.0
+#: largest difference of a cell from one variance that all of them lack: in its standard errors, and relative to it
+OF_CELL, ALIKE = 3.0, 0.3
 #: least share of the values that are neither flagged nor bad; if it is less, the scatter of the others is not the noise
 LEAST_LEFT = 0.8
 #: least noise (electrons); below it, values are few whole numbers and do not scatter as normal values do
@@ -68,7 +70,7 @@ def compare_noise_of_parts(
     if known is not None:
         expected = np.stack([one[some.box[0]] if np.ndim(one) else np.full(1, one) for one in known])
         some = replace(some, values=some.values - expected, _ratios={})
-    _warn_of_cells(exposures, *ratios_of_cells(some))
+    _warn_of_cells(exposures, some, *ratios_of_cells(some))
 
 
 def _warn_of_overstated(exposures, sample, sigma):
@@ -149,7 +151,26 @@ def _odd_cells(ratios, errors):
     return odd if len(odd) >= FEWEST_CELLS else odd[:0]
 
 
-def _warn_of_cells(exposures, ratios, errors):
+def _too_much_level(exposures, sample, ratios, errors):
+    """Level whose photons explain that all cells scatter by less than is stated; None if one level does not."""
+    noise = exposures.noise
+    if exposures.scales or np.ndim(noise.electrons_per_unit) or any(one is not None for one in exposures.variances):
+        return None
+    cells = [_edges(length) for length in sample.values.shape[1:]]
+    stated = np.full(ratios.shape, np.nan)
+    for place in np.argwhere(np.isfinite(ratios)):
+        part = sample.of_part(*(edges[k] for edges, k in zip(cells, place, strict=True)))
+        stated[tuple(place)] = median_of_values(part.stated[part.valid])
+    known = np.isfinite(stated)
+    lacking, error = ((stated * one)[known] for one in (1 - ratios**2, 2 * ratios * errors))
+    mean, of_mean = np.average(lacking, weights=1 / error**2), 1 / np.sqrt(np.sum(1 / error**2))
+    alike = np.abs(lacking - mean) < OF_CELL * error + ALIKE * abs(mean)
+    if mean < SIGNIFICANT * of_mean or not alike.all():
+        return None
+    return float(mean * noise.electrons_per_unit)
+
+
+def _warn_of_cells(exposures, sample, ratios, errors):
     """Warn of cells whose noise is not that as stated."""
     odd = _odd_cells(ratios, errors)
     if not len(odd):
@@ -157,6 +178,15 @@ def _warn_of_cells(exposures, ratios, errors):
     places = [np.unravel_index(of(ratios), ratios.shape) for of in (np.nanargmax, np.nanargmin)]
     words = [f"{ratios[place]:.2f} times {_place(place, exposures.shape)}" for place in places]
     own = any(one is not None for one in exposures.variances)
+    level = _too_much_level(exposures, sample, ratios, errors)
+    if level is not None:
+        warn_user(
+            f"the background scatters by less than the noise as stated: by {' and by '.join(words)}. If "
+            f"{plain(level)} {exposures.unit} of the level are no light, all parts agree: is a bias too low by about "
+            f"this number, or still in the exposures? If the bias is right, is the read noise too high? Hits may be "
+            "missed. Check bias and read noise"
+        )
+        return
     remedy = (
         "Check the uncertainties there"
         if own

@@ -490,3 +490,13 @@ def test_a_level_is_blamed_only_if_that_of_another_exposure_gives_the_scatter(sk
     assert len(blamed) == reported
     # 100 electrons more would give 1.25, 1.8 and 2.6 times the missing variance
     assert bool(exposures.missing) == reported
+
+
+@pytest.mark.parametrize("too_low", [20, 40])
+def test_a_bias_that_is_too_low_is_named_with_its_number(too_low):
+    """Only the gain that would agree was named."""
+    _, (message,) = loaded(made(20, bias=400), bias=(400 - too_low) * u.adu)
+    found = re.search(r"\(a bias about ([\d.]+) adu higher, or a gain of about", message)
+    assert float(found[1]) == pytest.approx(too_low, rel=0.2)
+    assert "Is the bias that was subtracted too low?" in message
+    assert loaded(made(20, bias=400), bias=400 * u.adu)[1] == []

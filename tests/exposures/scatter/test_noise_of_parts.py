@@ -114,3 +114,27 @@ def test_overstated_noise():
     stated = 80 * 1.3 + 16 * 1.3**2
     assert factor == pytest.approx(np.sqrt(stated / 96), abs=0.02)
     assert "gain (too low?), read noise (too high?) and bias (too low?)" in message
+
+
+def uneven(sky, bias, seed=63):
+    """Exposures whose sky rises along x, as of a spectrum, with a bias."""
+    rng = np.random.default_rng(seed)
+    light = np.broadcast_to(np.linspace(*sky, SHAPE[1]), SHAPE)
+    return [CCDData(electrons(rng, light) / 1.5 + bias, unit="adu") for _ in range(3)]
+
+
+def test_a_bias_that_is_too_low_is_no_flat_or_amplifier():
+    """It was described as those, because the dark parts alone differ by a tenth."""
+    given = {"gain": 1.5 * GAIN, "bias": 480 * u.adu}
+    (message,) = messages(uneven((2, 400), 500), **given)
+    found = re.search(r"If ([\d.]+) adu of the level are no light, all parts agree: is a bias too low", message)
+    assert float(found[1]) == pytest.approx(20, abs=5)
+    assert "amplifier" not in message
+    assert "flat" not in message
+    assert messages(uneven((2, 400), 500), gain=1.5 * GAIN, bias=500 * u.adu) == []
+
+
+def test_a_gain_that_changes_over_the_image_is_no_bias():
+    (message,) = messages(of_amplifiers(), gain=1.0 * GAIN)
+    assert "bias too low" not in message
+    assert "one gain or one bias given for several amplifiers" in message
