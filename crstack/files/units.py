@@ -10,6 +10,8 @@ from crstack.utils.words import unit_words
 
 __all__ = ["COUNTS", "RATES", "check_unit", "unit_of_header"]
 
+#: remedy for exposures in physical units
+ONLY_COUNTS = "Noise is known in these only: use the exposures before their flux calibration"
 #: units that exposures may have
 COUNTS = (u.adu, u.electron)
 RATES = (u.adu / u.s, u.electron / u.s)
@@ -56,8 +58,7 @@ def unit_of_header(header, path):
     if unit is None:
         raise InputError(
             f"BUNIT of {path} must state ADU or electrons, or either per second; got {value.strip()!r}. "
-            "Noise is known in these only: use the exposures before their flux calibration, "
-            "or, if the keyword is wrong, correct it (in Python, unit=u.adu or u.electron replaces it)"
+            f"{ONLY_COUNTS}, or, if the keyword is wrong, correct it (in Python, unit=u.adu or u.electron replaces it)"
         )
     return unit
 
@@ -93,5 +94,6 @@ def check_unit(name, unit):
     # ct, DN and the words of BUNIT; astropy does not convert electron / pix
     found = _unit_in_words(text)
     if found is None:
-        raise InputError(f"{name} must be adu or electron, or either per second; got {unit_words(text)}")
+        known = "" if unit in (None, u.dimensionless_unscaled) else f". {ONLY_COUNTS}"
+        raise InputError(f"{name} must be adu or electron, or either per second; got {unit_words(text)}{known}")
     return found

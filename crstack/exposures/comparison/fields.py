@@ -107,7 +107,7 @@ def _explained(exposures, reasons, found, drop, centre=None):
 
     They are compared with the exposure ``centre`` (index), if there is one, and with any other if not.
     """
-    shifts, strange, faint = {}, {}, []
+    shifts, strange, faint, timed = {}, {}, [], factors_of_times(exposures) is not None
     for i, words in sorted(reasons.items(), reverse=True):
         other = next((k for k in range(len(exposures)) if k not in {*reasons, i}), 1 if i == 0 else 0)
         if centre not in (None, i):
@@ -118,7 +118,9 @@ def _explained(exposures, reasons, found, drop, centre=None):
             if len(exposures) == 2:
                 break  # the shift of one against the other
         elif cause.light is None:
-            strange[i] = f"{words}: {cause.words}"
+            strange[i] = f"{words}: {cause.words}" + (
+                f", or its exposure time of {exposures.exptimes[i]:g} s is wrong" if timed else ""
+            )
         elif abs(cause.light - 1) > FULL_LIGHT:
             faint.append(_faint_words(exposures, i, cause.light))
         else:

@@ -251,7 +251,8 @@ def _plane(array, name):
     """An array of numbers as (ny, nx); leading axes of length 1 are dropped."""
     array = np.asarray(array)
     if array.ndim < 2 or any(length != 1 for length in array.shape[:-2]):
-        raise InputError(f"exposure must be a 2-D image; got {array.ndim} dimensions for {name}")
+        hint = f", {array.shape}: give its planes one by one, each with ccd.data[i]" if array.ndim == 3 else ""
+        raise InputError(f"exposure must be a 2-D image; got {array.ndim} dimensions for {name}{hint}")
     if array.dtype.kind not in "iuf":
         raise InputError(f"exposure must be an image of real numbers; got {array.dtype} for {name}")
     if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):

@@ -124,3 +124,14 @@ def test_a_short_exposure_need_not_show_the_trace():
     planes = significances(images)
     assert list(uncorrelated(images, planes)) == [3]
     assert uncorrelated(images, planes, (1.3, 1.3, 1.3, 0.013)) == {}
+
+
+def test_a_wrong_exposure_time_is_a_cause_too():
+    """The times of two exposures are exchanged."""
+    faint, bright = trace(60, 4, 3.0), [trace(60, i, 600.0) for i in range(3)]
+    times = (900, 60, 900, 900)
+    pairs = zip([faint, *bright], times, strict=True)
+    ccds = [CCDData(image, unit=u.electron, meta={"EXPTIME": time}) for image, time in pairs]
+    with pytest.warns(CRStackWarning) as caught:
+        CRStack(ccds, readnoise=READNOISE * u.electron)
+    assert any("or its exposure time of 900 s is wrong; leave it out" in str(one.message) for one in caught)
