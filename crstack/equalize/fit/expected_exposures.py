@@ -23,6 +23,7 @@ from crstack.equalize.fit.common_image import (
 from crstack.equalize.fit.fit_settings import BY_DEFAULT
 from crstack.equalize.fit.found_differences import found_differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
+from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
 from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, split_kernel
 from crstack.equalize.fit.object_part import object_of
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
@@ -151,9 +152,11 @@ class ExpectedExposures:
         # the copy also allows for a cube that is read by rows
         self.levels = copied_levels(self.levels)
         *places, charges = hot_pixels_at_rest(self.levels, self.variance_of)
-        self.hot = tuple(places), charges
         for plane in self.levels:
             plane[*places] = medians_around(plane, *places)
+        *beside, more = hot_beside_stars(self.levels, self.steps, self.variance_of)
+        self.levels[:, *beside] -= more
+        self.hot = tuple(np.concatenate(pair) for pair in zip(places, beside, strict=True)), np.append(charges, more)
 
     def common_with_hot(self, contrast):
         """The common image with the hot pixels."""
