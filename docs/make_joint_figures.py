@@ -72,8 +72,8 @@ def leftovers(results):
         cube = np.array([ccd.data for ccd in simulated.exposures])
         perfect = np.ma.masked_array(cube, simulated.hits > 0.5).mean(axis=0).filled(np.nan)
         curves = (
-            ("M.M.Cosmic with PyCosmic", classic.combine("meancr2").data, ORANGE, "-"),
-            ("joint decision", joint.combine("meancr2").data, BLUE, "-"),
+            ("M.M.Cosmic with PyCosmic, meancr2", classic.combine("meancr2").data, ORANGE, "-"),
+            ("joint decision, meanjoint", joint.combine("meanjoint").data, BLUE, "-"),
             ("perfect masks", perfect, GREY, "--"),
         )
         for label, image, colour, style in curves:
@@ -81,7 +81,7 @@ def leftovers(results):
             ax.stairs(np.histogram(error, SIGMAS)[0], SIGMAS, color=colour, linestyle=style, linewidth=1.6, label=label)
         ax.axvline(5, color="black", linewidth=0.8, linestyle=":")
         ax.set(title=TITLES[scene], yscale="log", ylim=(0.6, None), xlim=(SIGMAS[0], SIGMAS[-1]))
-    fig.supxlabel("(meancr2 - truth) / standard deviation", fontsize="medium")
+    fig.supxlabel("(value - truth) / standard deviation", fontsize="medium")
     axes[0].set_ylabel("hit pixels")
     fig.legend(
         *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="small", frameon=False

@@ -53,12 +53,12 @@ def draw(directory, name):
     number = int(found[:, *part].sum(axis=(1, 2)).argmax())
     fig = Figure(figsize=(7.5, 2.7), layout="constrained")
     axes = fig.subplots(1, 3, sharex=True, sharey=True)
-    combined = [stack.combine(one).data[part] for one in ("mean", "meancr2")]
+    combined = [stack.combine(one).data[part] for one in ("mean", "meanjoint")]
     low, high = np.percentile(combined[1], [1, 99])
     scale = {"origin": "lower", "extent": extent, "interpolation": "nearest"}
     mask = np.ma.masked_equal(found[number][part], False)
     for ax, image, title in zip(
-        axes, (cube[number][part], *combined), (f"exposure {number + 1}", "mean", "meancr2"), strict=True
+        axes, (cube[number][part], *combined), (f"exposure {number + 1}", "mean", "meanjoint"), strict=True
     ):
         shown = ax.imshow(image, cmap="gray_r", vmin=low, vmax=high, **scale)
         ax.set(title=title, xlabel="x (pixel)")

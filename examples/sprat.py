@@ -54,7 +54,7 @@ def draw_masks(stack, masks, box):
 
 def draw_combined(stack, box):
     """A part of the mean, the median and the combination without hits."""
-    names = ("mean", "median", "meancr2")
+    names = ("mean", "median", "meanjoint")
     fig, axes = plt.subplots(len(names), 1, figsize=(8, 5), sharex=True, sharey=True, layout="constrained")
     low, high = np.percentile(stack.combine("median").data[box], [1, 93])
     extent = (box[1].start, box[1].stop, box[0].start, box[0].stop)

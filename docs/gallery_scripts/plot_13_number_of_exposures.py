@@ -12,7 +12,7 @@ import numpy as np
 from crstack import CRStack
 from crstack.datasets import make_stack
 
-numbers, wrong = (3, 4, 5, 7), {"median": [], "meancr2": []}
+numbers, wrong = (3, 4, 5, 7), {"median": [], "meanjoint": []}
 for n in numbers:
     simulated = make_stack("ifu", shape=(200, 240), n_exposures=n, hit_rate=0.03, seed=33)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)

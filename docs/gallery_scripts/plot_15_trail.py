@@ -25,18 +25,18 @@ with warnings.catch_warnings(record=True) as caught:
 print(caught[-1].message)
 
 # %%
-# Orange pixels are hits, blue ones belong to the trail. The mean of the values that are left does not show it.
+# Orange pixels are hits, blue ones belong to the trail. ``meanjoint``, the mean without both, does not show it.
 
-codes = masks.codes["CRMASK2"]
+codes, clean = masks.codes["CRMASK2"], stack.combine("meanjoint").data
 fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.8), sharex=True, sharey=True, layout="constrained")
 low, high = np.percentile(stack.statistics.median2d, [1, 99.5])
 scale = {"origin": "lower", "cmap": "gray_r", "vmin": low, "vmax": high}
-for ax, image in zip(axes, (stack.exposures.data[1], stack.exposures.data[1], stack.combine().data), strict=True):
+for ax, image in zip(axes, (stack.exposures.data[1], stack.exposures.data[1], clean), strict=True):
     ax.imshow(image, **scale)
     ax.set_xlabel("x (pixel)")
 colours = np.array([[0, 0, 0, 0], [0.84, 0.37, 0, 1], [0, 0.45, 0.7, 1]])
 axes[1].imshow(colours[np.where(codes == Code.TRAIL, 2, codes > 0)], origin="lower", interpolation="none")
-for ax, title in zip(axes, ("exposure 2", "its mask", "meancr2"), strict=True):
+for ax, title in zip(axes, ("exposure 2", "its mask", "meanjoint"), strict=True):
     ax.set_title(title)
 axes[0].set_ylabel("y (pixel)")
 plt.show()
