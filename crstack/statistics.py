@@ -1,5 +1,6 @@
 """Order statistics of the exposures, pixel by pixel."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,9 @@ __all__ = [
 
 #: seed of the random choice between exposures that are equally close to the median
 TIES_SEED = 1
+#: one of two values is hit if it exceeds the other by this number of standard deviations of the difference, and by this
+#: part of it in addition: lines and stars change by less from one exposure to the next
+HIT_SIGMA, HIT_CONTRAST = 5.0, 0.3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -215,17 +219,28 @@ def exposure_at_median(cube: np.ndarray, median2d: np.ndarray, bad: np.ndarray |
     return number
 
 
-def _median_of_good(values, bad):
-    """Median (M,) of the values (N, M) of some pixels that are not bad; 0 where all are bad."""
+def _middle_of_good(values, bad, variance_of):
+    """Median (M,) of the values (N, M) of some pixels that are not bad, or the lower one of two; 0 where all are bad.
+
+    Of two values, the lower one is taken if they differ by far more than noise, given by ``variance_of`` a signal (M,).
+    Their mean would contain half of a hit, which would seem to be a structure that several exposures share.
+    """
     values, number = np.where(bad, np.float32(np.inf), values), len(bad) - np.count_nonzero(bad, axis=0)
     sort_exposures(values)
     low, high = (
         np.take_along_axis(values, np.maximum(one, 0)[None], axis=0)[0] for one in ((number - 1) // 2, number // 2)
     )
+    two = number == 2
+    if variance_of is not None and two.any():
+        signal = np.where(two, low, 0)
+        limit = HIT_SIGMA * np.sqrt(2 * variance_of(signal)) + HIT_CONTRAST * np.maximum(signal, 0)
+        high = np.where(two & (high > low + limit), low, high)
     return np.where(number > 0, (low + high) / 2, 0).astype(np.float32)
 
 
-def with_bad_filled(levels: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
+def with_bad_filled(
+    levels: np.ndarray, bad: np.ndarray | None, variance_of: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
     """Replace bad values by the median of the other values of the pixel.
 
     Parameters
@@ -234,6 +249,9 @@ def with_bad_filled(levels: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
         Values of the exposures at one level, float32 (N, ...). Not changed.
     bad : `~numpy.ndarray` of bool or None
         The same shape.
+    variance_of : callable, optional
+        Gives the variance of a value at a signal (...). Of two other values that differ by far more than noise, the
+        lower one is then used, because the other is hit.
 
     Returns
     -------
@@ -245,5 +263,12 @@ def with_bad_filled(levels: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
     some = bad.any(axis=0)
     levels = np.array(levels)
     values, where = levels[:, some], bad[:, some]
-    levels[:, some] = np.where(where, _median_of_good(values, where), values)
+
+    def variance_there(signal):
+        image = np.zeros(some.shape, np.float32)
+        image[some] = signal
+        return np.broadcast_to(variance_of(image), some.shape)[some]
+
+    middle = _middle_of_good(values, where, None if variance_of is None else variance_there)
+    levels[:, some] = np.where(where, middle, values)
     return levels

@@ -105,6 +105,19 @@ def test_bad_values_get_the_median_of_the_others():
     np.testing.assert_array_equal(with_bad_filled(values.reshape(4, 2, 2), bad.reshape(4, 2, 2)).reshape(4, 4), found)
 
 
+def test_of_two_values_that_are_left_a_hit_is_no_part_of_the_others():
+    """Their mean had half of the hit in it, in every exposure that is bad there."""
+    values = np.float32([[100, 100, 100, 1000], [160, 700, 100, 1080], [0, 0, 0, 0], [0, 0, 700, 0]])
+    bad = np.zeros(values.shape, bool)
+    bad[2] = True
+    bad[3, [0, 1, 3]] = True
+    found = with_bad_filled(values, bad, lambda signal: signal + 16)
+    # noise; a hit; a hit among three values; a bright line that changes
+    np.testing.assert_array_equal(found[2], [130, 100, 100, 1040])
+    np.testing.assert_array_equal(found[3], [130, 100, 700, 1040])
+    np.testing.assert_array_equal(with_bad_filled(values, bad)[2], [130, 400, 100, 1040])
+
+
 @pytest.mark.parametrize("n", [2, 3, 4, 7])
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_minimum_and_median_are_those_of_the_order_statistics(n, k):

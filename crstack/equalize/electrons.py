@@ -40,7 +40,8 @@ def in_electrons(levelled):
 
     def work(rows):
         data = levelled.data[:, rows]
-        data = with_bad_filled(data, None if levelled.bad is None else levelled.bad[:, rows])
+        bad = None if levelled.bad is None else levelled.bad[:, rows]
+        data = with_bad_filled(data, bad, levelled.cutout((rows, slice(None))).mean_variance)
         electrons[:, rows] = data * at_pixels(unit, rows)
 
     map_threads(work, row_bands(*levelled.shape))

@@ -58,7 +58,7 @@ class Counts:
         levels = self.data
         if not self.alike:
             levels = np.stack([self.level_of(i) for i in range(len(self.data))])
-        return with_bad_filled(levels[:], self.bad)
+        return with_bad_filled(levels[:], self.bad, self.mean_variance)
 
     @property
     def level_cube(self):

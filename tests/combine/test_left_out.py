@@ -26,7 +26,7 @@ def scene():
     light = sum(peak * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 2 / 1.2**2) for a, b, peak in stars)
     expected = np.array([light + sky for sky in SKY])
     cube = rng.poisson(expected) + rng.normal(0, READNOISE, expected.shape)
-    cube[0] += rng.poisson(np.where(np.abs(y - 20 - 0.7 * x) < 4, 150, 0))
+    cube[0] += rng.poisson(np.where(np.abs(y - 20 - 0.7 * x) < 4, 250, 0))
     mask = np.zeros(cube.shape, dtype=bool)
     mask[2, :, MASKED] = True
     cube[2, :, MASKED] = cube[2, :, LOW] = 0

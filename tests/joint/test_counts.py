@@ -77,7 +77,9 @@ class Measured:
     def __bool__(self):
         return self.differ
 
-    def ordered(self, order):
+    def placed(self, places, n):
+        order = np.argsort(places)
+        assert len(order) == n
         return Measured(*([one[i] for i in order] for one in (self.scales, self.added, self.noises)), self.differ)
 
 

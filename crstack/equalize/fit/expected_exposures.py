@@ -133,7 +133,18 @@ class ExpectedExposures:
         self.levels, bad = copied_levels(self.levels), bad[:, some]
         base = np.array([np.broadcast_to(one, some.shape)[some] for one in self.backgrounds])
         values = self.levels[:, some]
-        self.levels[:, some] = np.where(bad, with_bad_filled(values - base, bad) + base, values)
+        filled = with_bad_filled(values - base, bad, self._variance_at(some, base.mean(axis=0)))
+        self.levels[:, some] = np.where(bad, filled + base, values)
+
+    def _variance_at(self, some, base=0.0):
+        """A function that gives the mean variance at a signal (M,) of ``some`` pixels, minus a level ``base``."""
+
+        def variance_of(signal):
+            image = np.zeros(some.shape, np.float32)
+            image[some] = signal + base
+            return np.broadcast_to(self.variance_of(image), some.shape)[some]
+
+        return variance_of
 
     def _fill_bad_of_common(self, cube):
         """Replace bad values of exposures at the level of the common image by the median of the others, in place.
@@ -145,7 +156,7 @@ class ExpectedExposures:
         bad = stacked(moved(self.bad[i], (-dx, -dy)) for i, (dx, dy) in enumerate(self.steps))
         some = bad.any(axis=0) & ~bad.all(axis=0)
         if some.any():
-            cube[:, some] = with_bad_filled(cube[:, some], bad[:, some])
+            cube[:, some] = with_bad_filled(cube[:, some], bad[:, some], self._variance_at(some))
 
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
