@@ -35,10 +35,10 @@ HELPERS = ("benchmarks/_truth.py", "crstack/datasets")
 #: code that a decision and its combinations depend on
 CORE = ("crstack/combine", "crstack/equalize", "crstack/exposures", "crstack/masks", "crstack/noise.py")
 DETECTORS = ("crstack/detectors", "crstack/noise.py")
-JOINT = (*CORE, "crstack/joint", "crstack/statistics.py")
+JOINT = (*CORE, "crstack/joint", "crstack/normal_samples.py", "crstack/statistics.py")
 MMCOSMIC = (
     *(*CORE, *DETECTORS, "crstack/boundaries", "crstack/diagram.py", "crstack/mmcosmic"),
-    *("crstack/simulation", "crstack/statistics.py"),
+    *("crstack/normal_samples.py", "crstack/simulation", "crstack/statistics.py"),
 )
 
 

@@ -98,7 +98,8 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
-html_sidebars = {"index": []}
+# sections of one page have no menu of their own
+html_sidebars = {"index": [], "real/index": [], "numina/index": []}
 html_static_path = ["_static"]
 html_css_files = ["crstack.css"]
 html_copy_source = False

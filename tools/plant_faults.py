@@ -39,12 +39,14 @@ TESTS = {
 BESIDE = {
     "combine": ["tests/test_stack.py"],
     "files": ["tests/combine/test_files.py", "tests/cli/test_cli_safety.py"],
-    "config": [f"tests/cli/test_cli_{name}.py" for name in ("equivalence", "legacy", "maps", "options", "votes")],
+    "config": [
+        f"tests/cli/test_cli_{name}.py" for name in ("equivalence", "inputs", "legacy", "maps", "options", "votes")
+    ],
     "masks": ["tests/mmcosmic/test_dilation.py"],
     "mmcosmic": ["tests/test_stack.py"],
     "methods.py": ["tests/test_contracts.py"],
     "pipeline": [f"tests/cli/test_cli_{name}.py" for name in ("run", "safety", "figures", "implausible")],
-    "prepared.py": ["tests/test_stack.py", "tests/equalize/test_equalize.py"],
+    "prepared.py": ["tests/test_stack.py", "tests/test_detections.py", "tests/equalize/test_single_terms.py"],
     "stages": ["tests/test_stack.py"],
     "utils": ["tests/test_contracts.py", "tests/test_noise.py", "tests/masks/test_masks.py", "tests/test_stack.py"],
 }

@@ -1,57 +1,27 @@
-"""deepCR and Cosmic-CoNN: results, unchanged inputs and settings, and messages about wrong input."""
+"""deepCR and Cosmic-CoNN: results, unchanged inputs and settings."""
 
 import contextlib
 import logging
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.io import fits
 from numpy.testing import assert_allclose, assert_array_equal
-from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
+from support.networks import BOTH, HAS_CONN, HAS_DEEPCR, NOISE, needs_conn, needs_deepcr
 
-from crstack import CosmicCoNNDetector, CRStack, DeepCRDetector, NoiseModel
-from crstack.cli import main
-from crstack.config.configuration import read_configuration
-from crstack.config.detector_images import read_detector_numbers
-from crstack.datasets import make_stack
+from crstack import CosmicCoNNDetector, DeepCRDetector, NoiseModel
 from crstack.detectors import _networks, conn, deepcr
 from crstack.detectors._tiles import join_tiles
-from crstack.exceptions import InputError, PluginError
 from crstack.utils.pixels import features_holding
-from crstack.utils.registry import DETECTORS
 
-HAS_DEEPCR = _networks.find_spec("deepCR") and _networks.find_spec("torch")
-HAS_CONN = _networks.find_spec("cosmic_conn") and _networks.find_spec("torch")
-needs_deepcr = pytest.mark.skipif(not HAS_DEEPCR, reason="deepCR is not installed")
-needs_conn = pytest.mark.skipif(not HAS_CONN, reason="cosmic-conn is not installed")
-
-NOISE = NoiseModel(2.0 * u.electron / u.adu, 4 * u.electron)
 EVERY_MODEL = [
     *(pytest.param(DeepCRDetector, {"model": name}, id=name, marks=needs_deepcr) for name in deepcr.MODELS),
     *(pytest.param(CosmicCoNNDetector, {"model": name}, id=name, marks=needs_conn) for name in conn.MODELS),
 ]
-BOTH = [
-    pytest.param(DeepCRDetector, id="deepcr", marks=needs_deepcr),
-    pytest.param(CosmicCoNNDetector, id="conn", marks=needs_conn),
-]
-
-
-@pytest.fixture(scope="module")
-def scene():
-    """One exposure of a simulated field in ADU, and its true hits."""
-    simulated = make_stack(
-        "imaging", (160, 210), gain=2.0 * u.electron / u.adu, readnoise=4 * u.electron, hit_rate=0.02, seed=3
-    )
-    return simulated.exposures[0].data - simulated.bias.value, simulated.truth[0]
-
-
-# tiles
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (130, 500), (257, 193), (1000, 300)])
@@ -81,8 +51,8 @@ def test_tiles_see_no_end_of_the_image():
 
 @needs_deepcr
 @pytest.mark.parametrize("model", ["ACS-WFC", "WFC3-UVIS"])
-def test_deepcr_in_tiles_is_deepcr(monkeypatch, scene, model):
-    image = np.tile(scene[0], (2, 1))
+def test_deepcr_in_tiles_is_deepcr(monkeypatch, network_scene, model):
+    image = np.tile(network_scene[0], (2, 1))
     detector = DeepCRDetector(model=model)
     whole = detector.detect(image, NOISE)
     monkeypatch.setattr(deepcr, "join_tiles", partial(join_tiles, tile=192))
@@ -92,9 +62,9 @@ def test_deepcr_in_tiles_is_deepcr(monkeypatch, scene, model):
 
 
 @needs_conn
-def test_conn_in_tiles_has_no_seam(monkeypatch, scene):
+def test_conn_in_tiles_has_no_seam(monkeypatch, network_scene):
     """The result depends on the whole tile, but it has no step where tiles meet."""
-    image = np.tile(scene[0], (2, 1))
+    image = np.tile(network_scene[0], (2, 1))
     detector = CosmicCoNNDetector()
     whole = detector.detect(image, NOISE)
     monkeypatch.setattr(conn, "join_tiles", partial(join_tiles, tile=256))
@@ -108,12 +78,9 @@ def test_conn_in_tiles_has_no_seam(monkeypatch, scene):
     assert np.count_nonzero(tiled.mask != whole.mask) < 0.1 * np.count_nonzero(whole.mask)
 
 
-# results
-
-
 @pytest.mark.parametrize(("kind", "parameters"), EVERY_MODEL)
-def test_every_model_runs(scene, kind, parameters):
-    image, truth = scene
+def test_every_model_runs(network_scene, kind, parameters):
+    image, truth = network_scene
     detection = kind(**parameters).detect(image, NOISE)
     assert detection.probability.dtype == np.float32
     # most of the image is clean, and no value leaves the range
@@ -127,9 +94,9 @@ def test_every_model_runs(scene, kind, parameters):
 
 
 @needs_deepcr
-def test_deepcr_answers_what_the_package_answers(scene):
+def test_deepcr_answers_what_the_package_answers(network_scene):
     package = pytest.importorskip("deepCR")
-    image, _ = scene
+    image, _ = network_scene
     inner = (slice(32, -32), slice(32, -32))
     for model in ("ACS-WFC", "WFC3-UVIS"):
         with _networks.quiet():
@@ -140,10 +107,10 @@ def test_deepcr_answers_what_the_package_answers(scene):
 
 
 @needs_conn
-def test_conn_answers_what_the_package_answers(scene):
+def test_conn_answers_what_the_package_answers(network_scene):
     """Mirrored pixels around the image count in its statistics."""
     package = pytest.importorskip("cosmic_conn")
-    image = np.ascontiguousarray(scene[0][:, :208])
+    image = np.ascontiguousarray(network_scene[0][:, :208])
     for model in conn.MODELS:
         with _networks.quiet():
             expected = package.init_model(model).detect_cr(np.pad(image * 2, 32, mode="reflect"))
@@ -152,8 +119,8 @@ def test_conn_answers_what_the_package_answers(scene):
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_pairs_make_two_passes(scene, kind):
-    image, _ = scene
+def test_pairs_make_two_passes(network_scene, kind):
+    image, _ = network_scene
     peaks, tails, pair = (kind(threshold=value).detect(image, NOISE).mask for value in (0.9, 0.1, (0.9, 0.1)))
     assert_array_equal(pair, features_holding(tails, peaks))
     assert peaks.sum() < pair.sum() < tails.sum()
@@ -268,9 +235,9 @@ def test_tails_behind_bad_pixels():
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_electrons_go_in(scene, kind):
+def test_electrons_go_in(network_scene, kind):
     """By gain images and by the number of averaged exposures too."""
-    image, _ = scene
+    image, _ = network_scene
     expected = kind().detect(image * 6, NoiseModel(None, 4 * u.electron, u.electron))
     gain = np.full(image.shape, 2.0) * u.electron / u.adu
     found = kind().detect(image, NoiseModel(gain, 4 * u.electron).averaged(3))
@@ -281,8 +248,8 @@ def test_electrons_go_in(scene, kind):
 
 @needs_deepcr
 @pytest.mark.parametrize("inpaint", [None, *deepcr.INPAINT_MODELS])
-def test_inpainting(scene, inpaint):
-    image, truth = scene
+def test_inpainting(network_scene, inpaint):
+    image, truth = network_scene
     detection = DeepCRDetector(inpaint=inpaint).detect(image, NOISE)
     hits = detection.mask & truth
     sky = np.median(image)
@@ -291,11 +258,8 @@ def test_inpainting(scene, inpaint):
     assert_array_equal(detection.cleaned[~detection.mask], image[~detection.mask])
 
 
-# inputs and settings that do not change
-
-
 @pytest.mark.parametrize("kind", BOTH)
-def test_nothing_is_said_written_or_set(scene, kind, capfd, tmp_path, monkeypatch):
+def test_nothing_is_said_written_or_set(network_scene, kind, capfd, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     for module in (deepcr, conn):
@@ -305,7 +269,7 @@ def test_nothing_is_said_written_or_set(scene, kind, capfd, tmp_path, monkeypatc
     monkeypatch.setattr(root, "handlers", [])
     before = (root.handlers[:], root.level, logging.root.manager.disable, torch.get_default_dtype())
     flags = (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark, torch.get_num_threads())
-    kind().detect(scene[0], NOISE)
+    kind().detect(network_scene[0], NOISE)
     assert before == (root.handlers[:], root.level, logging.root.manager.disable, torch.get_default_dtype())
     assert flags == (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark, torch.get_num_threads())
     assert capfd.readouterr() == ("", "")
@@ -313,12 +277,12 @@ def test_nothing_is_said_written_or_set(scene, kind, capfd, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(("kind", "module"), [(*BOTH[0].values, deepcr), (*BOTH[1].values, conn)], ids=["dc", "nn"])
-def test_models_are_loaded_once(scene, kind, module):
+def test_models_are_loaded_once(network_scene, kind, module):
     if not (HAS_DEEPCR and HAS_CONN):
         pytest.skip("the networks are not installed")
     module._load.cache_clear()
     for threshold in (0.5, 0.4, 0.3):
-        kind(threshold=threshold).detect(scene[0], NOISE)
+        kind(threshold=threshold).detect(network_scene[0], NOISE)
     assert module._load.cache_info().misses == 1
 
 
@@ -328,200 +292,3 @@ def test_registering_them_imports_no_torch():
     assert "'crstack.detectors.conn'" in loaded
     for name in ("torch", "deepCR", "cosmic_conn"):
         assert f"'{name}'" not in loaded
-
-
-# messages about wrong input
-
-
-@pytest.mark.parametrize(("name", "extra"), [("deepcr", "deepcr"), ("conn", "conn")])
-def test_without_the_package(monkeypatch, name, extra):
-    monkeypatch.setattr(_networks, "find_spec", lambda module: None)
-    with pytest.raises(PluginError, match=rf"with: pip install 'crstack\[{extra}\]'; got no .* and no torch"):
-        DETECTORS.get(name)()
-
-
-@pytest.mark.parametrize("kind", BOTH)
-def test_wrong_parameters(kind):
-    for wrong, sentence in (
-        ({"model": "no such"}, "model must be one of .*; got 'no such'"),
-        ({"threshold": 1.5}, "threshold must be a number at least 0 and at most 1; got 1.5"),
-        ({"threshold": (0.5, 0.4, 0.3)}, "threshold must be a number or a pair of numbers"),
-        ({"device": "tpu"}, "device must be one of auto, cpu, cuda; got 'tpu'"),
-    ):
-        with pytest.raises(InputError, match=sentence):
-            kind(**wrong)
-
-
-@pytest.mark.parametrize("kind", BOTH)
-def test_devices(kind):
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        assert kind(device="cuda").device == "cuda"
-    else:
-        with pytest.raises(InputError, match="device must be auto or cpu where torch finds no CUDA device"):
-            kind(device="cuda")
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_cuda_is_taken_where_torch_finds_it(monkeypatch, there):
-    """Without a graphics card and without torch, of which only the query of the device is used."""
-    cuda = SimpleNamespace(is_available=lambda: there)
-    monkeypatch.setattr(_networks, "imported", lambda *names: SimpleNamespace(cuda=cuda))
-    found = {name: _networks.resolved_device(name, "DeepCRDetector", "deepcr") for name in ("auto", "cpu")}
-    assert found == {"auto": "cuda" if there else "cpu", "cpu": "cpu"}
-    if there:
-        assert _networks.check_device("cuda", "DeepCRDetector", "deepcr") == "cuda"
-        assert _networks.resolved_device("cuda", "DeepCRDetector", "deepcr") == "cuda"
-    else:
-        with pytest.raises(InputError, match="device must be auto or cpu where torch finds no CUDA device; got 'cuda'"):
-            _networks.check_device("cuda", "DeepCRDetector", "deepcr")
-
-
-class FakePackage:
-    """Notes the device that a network is asked to work on."""
-
-    def __init__(self):
-        self.asked, self.opt = [], SimpleNamespace(crop=1)
-
-    def deepCR(self, model, *, inpaint, device):
-        self.asked.append(device)
-        return self
-
-    def init_model(self, model):
-        return self
-
-    def to(self, device):
-        self.asked.append(device)
-        return self
-
-
-@pytest.mark.parametrize(("device", "name"), [("cpu", "CPU"), ("cuda", "GPU")])
-def test_the_packages_are_told_the_device(monkeypatch, device, name):
-    package = FakePackage()
-    for module in (deepcr, conn):
-        monkeypatch.setattr(module, "imported", lambda *names: package)
-    # without the cache: these networks must not be kept
-    deepcr._load.__wrapped__("ACS-WFC", None, device)
-    conn._load.__wrapped__("NRES", None, device)
-    assert package.asked == [name, device]
-    assert package.device == device
-
-
-@needs_deepcr
-def test_models_of_deepcr_are_those_it_ships():
-    # imported first, because the modules import each other
-    _networks.imported("DeepCRDetector", "deepcr", "deepCR")
-    learned = pytest.importorskip("learned_models")
-    assert set(deepcr.MODELS) == set(learned.mask_dict)
-    assert set(deepcr.INPAINT_MODELS) == set(learned.inpaint_dict)
-
-
-@needs_conn
-def test_models_of_conn_may_be_files(scene, tmp_path):
-    package = pytest.importorskip("cosmic_conn")
-    shipped = next((Path(package.__file__).parent / "trained_models").glob("*ground_imaging*.pth"))
-    copy = tmp_path / "mine.pth"
-    copy.write_bytes(shipped.read_bytes())
-    one, other = (CosmicCoNNDetector(model=model).detect(scene[0], NOISE) for model in ("ground_imaging", copy))
-    assert_array_equal(one.probability, other.probability)
-    copy.write_bytes(b"nothing of the kind")
-    with pytest.raises(InputError, match=r"model must be a file that Cosmic-CoNN made; got .*mine.pth"):
-        CosmicCoNNDetector(model=copy).detect(scene[0], NOISE)
-    with pytest.raises(InputError, match=r"model must be one of .* that exists"):
-        CosmicCoNNDetector(model=tmp_path / "absent.pth")
-
-
-@needs_conn
-def test_missing_weights_are_one_sentence(monkeypatch, scene):
-    """The package does not download anything by itself; its error is reported."""
-    package = pytest.importorskip("cosmic_conn")
-    conn._load.cache_clear()
-
-    def fail(model):
-        raise ValueError("models not found in trained_models directory.")
-
-    monkeypatch.setattr(package, "init_model", fail)
-    with pytest.raises(PluginError, match="cosmic-conn must include its model NRES; got models not found"):
-        CosmicCoNNDetector(model="NRES").detect(scene[0], NOISE)
-
-
-# in a stack and in the command
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """Current directory with three images in it."""
-    monkeypatch.chdir(tmp_path)
-    electrons, adu = GAIN * u.electron / u.adu, BIAS * u.adu
-    simulated = make_stack(
-        "ifu", (60, 80), gain=electrons, readnoise=READNOISE * u.electron, bias=adu, hit_rate=0.03, seed=5
-    )
-    for name, ccd in zip(NAMES, simulated.exposures, strict=True):
-        ccd.write(name)
-    return tmp_path
-
-
-KEYS = {
-    "deepcr": {"dc_mask": "ACS-WFC", "dc_threshold": [0.5, 0.2]},
-    "conn": {"nn_model": "NRES", "nn_threshold": 0.4},
-}
-
-
-@pytest.mark.filterwarnings(
-    "ignore::crstack.exceptions.ImplausibleResultWarning"
-)  # the models were trained on other images
-@pytest.mark.parametrize("name", [pytest.param("deepcr", marks=needs_deepcr), pytest.param("conn", marks=needs_conn)])
-@pytest.mark.parametrize("prefix", ["", "mm_"])
-def test_from_yaml(here, capsys, name, prefix):
-    path = write_parameters("p.yaml", crmethod=prefix + name, **KEYS[name])
-    assert main(["run", path, "--output-dir", "out", "-v", "--no-plots"]) == 0
-    shown = capsys.readouterr().out
-    with fits.open("out/crmasks.fits") as hdus:
-        history = "\n".join(hdus[0].header["HISTORY"])
-        masks = {hdu.name: hdu.data for hdu in hdus if hdu.name.startswith("CRMASK")}
-        assert ("AUXCLEAN" in hdus) == (name == "deepcr")
-    for key in KEYS[name]:
-        assert f"{key}: " in history
-        assert key in shown
-    configuration = read_configuration(path)
-    numbers = read_detector_numbers(configuration, fits.getdata(NAMES[0]).shape)
-    stack = CRStack.from_files(NAMES, **configuration.noise(numbers, u.adu))
-    if prefix:
-        stack.mm_diagram(aux=configuration.parts.detector, **configuration.parts.diagram)
-        stack.fit_boundary(configuration.parts.boundary)
-    parts = configuration.parts
-    expected = stack.detect(parts.method, aux=parts.detector, rules=parts.rules)
-    assert np.count_nonzero(expected["CRMASK1"]) > 10
-    for mask, flagged in masks.items():
-        assert_array_equal(flagged > 0, expected[mask])
-
-
-@needs_conn
-@pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")
-def test_conn_cleans_nothing(here, capsys):
-    for key, value in (("use_auxmedian", True), ("mm_synthetic", "single")):
-        path = write_parameters("p.yaml", crmethod="mm_conn", **{key: value})
-        refused(capsys, ["run", path, "--output-dir", "out"], f"{key} must be .* for crmethod mm_conn, which cleans no")
-    stack = CRStack.from_files(
-        NAMES, gain=GAIN * u.electron / u.adu, readnoise=READNOISE * u.electron, bias=BIAS * u.adu
-    )
-    stack.detect(aux=CosmicCoNNDetector(), boundary=None)
-    with pytest.raises(InputError, match="use_auxmedian"):
-        stack.combine("mediancr", use_auxmedian=True)
-
-
-@pytest.mark.parametrize("name", ["deepcr", "conn"])
-def test_the_command_refuses_before_work(here, capsys, monkeypatch, name):
-    monkeypatch.setattr(_networks, "find_spec", lambda module: None)
-    path = write_parameters("p.yaml", crmethod=f"mm_{name}")
-    refused(capsys, ["run", path, "--output-dir", "out"], rf"pip install 'crstack\[{name}\]'")
-
-
-def test_wrong_keys(here, capsys):
-    for changes, sentence in (
-        ({"dc_mask": "HST"}, "dc_mask must be one of ACS-WFC, WFC3-UVIS"),
-        ({"nn_model": "mine"}, "nn_model must be one of ground_imaging, NRES, HST_ACS_WFC"),
-        ({"nn_threshold": [0.5, 1.5]}, "nn_threshold must be a number at least 0 and at most 1; got 1.5"),
-    ):
-        path = write_parameters("p.yaml", **changes)
-        refused(capsys, ["run", path, "--output-dir", "out"], sentence)

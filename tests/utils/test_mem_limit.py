@@ -5,14 +5,13 @@ import gc
 import gzip
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
 import pytest
-import yaml
 from astropy.io import fits
-from support.stacks import make_joint_quick
+from support.limited import SHAPE, enough, simulated, stack_of, too_little, with_bad_values
 
 from crstack import (
     CRStack,
@@ -20,18 +19,13 @@ from crstack import (
     Detector,
     JointPosterior,
     LACosmicDetector,
-    MaskSet,
     PyCosmicDetector,
     VotingDetector,
 )
-from crstack.cli import main
 from crstack.combine import COMBINATIONS
-from crstack.datasets import make_stack
-from crstack.equalize import ResponseSettings, measure
+from crstack.equalize import measure
 from crstack.exceptions import InputError
-from crstack.exposures import loading
 from crstack.exposures.input.place import expected_bytes
-from crstack.joint import false_alarms
 from crstack.utils import memory, threads
 from crstack.utils.memory import Workspace, empty_image, limited_memory, place_of
 from crstack.utils.process_memory import check_mem_limit, resident_bytes
@@ -41,34 +35,6 @@ pytestmark = [
     pytest.mark.usefixtures("quick_joint"),
 ]
 
-#: masks, of one byte for each pixel, are large enough for a file
-SHAPE = (250, 270)
-
-
-def simulated(n, scene="imaging", **options):
-    return make_stack(scene, shape=SHAPE, n_exposures=n, seed=7, **options)
-
-
-def stack_of(one, **options):
-    return CRStack(one.exposures, gain=one.gain, readnoise=one.readnoise, bias=one.bias, **options)
-
-
-def held():
-    """Memory that the process holds, without what earlier tests have left to the C library."""
-    gc.collect()
-    memory.trim()
-    return resident_bytes()
-
-
-def too_little():
-    """A limit that the process has nearly reached."""
-    return held() + 10_000_000
-
-
-def enough():
-    """A limit for work on whole images one by one, but not for all of them at once."""
-    return held() + memory.FIXED + 20_000_000
-
 
 @dataclass(frozen=True)
 class Unmeasured(Detector):
@@ -76,14 +42,6 @@ class Unmeasured(Detector):
 
     def detect(self, image, noise, mask=None):
         return Detection(image > 1e4)
-
-
-def with_bad_values(one):
-    for i, ccd in enumerate(one.exposures):
-        ccd.mask = np.zeros(ccd.shape, bool)
-        ccd.mask[60:64, 20 * i : 20 * i + 30] = True
-        ccd.mask[2 * len(ccd.mask) // 3 + i] = True
-    return one
 
 
 CASES = {
@@ -265,57 +223,6 @@ def test_files_are_read_by_rows_as_they_are_read_whole(ending, tmp_path, monkeyp
         assert whole.exposures.bad[:, 5, 6].all() == (ext == 1)
 
 
-def files_of(one, directory):
-    paths = []
-    for number, ccd in enumerate(one.exposures):
-        paths.append(directory / f"e{number}.fits")
-        ccd.write(paths[-1])
-    return list(map(str, paths))
-
-
-NUMBERS = ["--gain", "1", "--readnoise", "3.4 electron", "--no-plots"]
-
-
-@pytest.fixture(scope="module")
-def whole_run(tmp_path_factory):
-    """Paths of exposures, and the directory of a run of them in memory with cleaned exposures."""
-    directory = tmp_path_factory.mktemp("whole")
-    paths = files_of(simulated(3, sky_factors=(1, 1.2, 0.9)), directory)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        make_joint_quick(monkeypatch)
-        assert main(["run", *paths, *NUMBERS, "--clean", "--output-dir", str(directory / "out")]) == 0
-    return paths, directory / "out"
-
-
-def assert_same_files(directory, other, pattern="*.fits"):
-    names = sorted(path.name for path in directory.glob(pattern))
-    assert names == sorted(path.name for path in other.glob(pattern))
-    assert "exposure_3_clean.fits" in names
-    for name in names:
-        with fits.open(directory / name) as ours, fits.open(other / name) as theirs:
-            for one, same in zip(ours, theirs, strict=True):
-                if one.data is not None:
-                    np.testing.assert_allclose(one.data, same.data, rtol=1e-6)
-
-
-# the limit is what the process holds already
-@pytest.mark.filterwarnings("ignore:the work used")
-def test_a_run_in_files_writes_the_same_files(whole_run, tmp_path):
-    paths, whole = whole_run
-    limit = ["--mem-limit", str(too_little())]
-    assert main(["run", *paths, *NUMBERS, *limit, "--clean", "--output-dir", str(tmp_path)]) == 0
-    names = sorted(path.name for path in whole.iterdir())
-    assert names == sorted(path.name for path in tmp_path.iterdir())
-    assert_same_files(whole, tmp_path)
-    for name in names:
-        if name.endswith(".fits"):
-            ignored = {"ignore_keywords": ["UUID", "CRUUID", "HISTORY", "CHECKSUM", "DATASUM"], "rtol": 1e-6}
-            difference = fits.FITSDiff(str(whole / name), str(tmp_path / name), **ignored)
-            assert difference.identical, difference.report()
-        elif name.endswith(".csv"):
-            assert (whole / name).read_bytes() == (tmp_path / name).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("what", "call"),
     [
@@ -342,151 +249,6 @@ def test_work_of_unknown_memory_is_refused_however_large_the_limit_is():
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"method": "mmcosmic", "aux": None},
-        {"method": "mmcosmic", "aux": "lacosmic"},
-        {"method": "mmcosmic", "aux": ["pycosmic", "lacosmic"]},
-        {"method": "joint", "aux": "pycosmic"},
-        {"method": JointPosterior(false_alarm=1e-5, n_fits=2, n_sweeps=1)},
-    ],
-    ids=["mmcosmic", "mm_lacosmic", "vote", "joint_pycosmic", "false alarm"],
-)
-def test_work_on_whole_images_one_by_one_gives_the_same_in_files(options, monkeypatch):
-    monkeypatch.setattr(false_alarms, "DRAWS", 60_000)
-    one = with_bad_values(simulated(3, sky_factors=(1, 1.2, 0.9)))
-    whole, limited = stack_of(one), stack_of(one, mem_limit=enough())
-    assert place_of(limited.exposures.data) is not None
-    masks = [stack.detect(**options) for stack in (whole, limited)]
-    for name in masks[0]:
-        np.testing.assert_array_equal(*(one.codes[name] for one in masks))
-        if masks[0].found_by:
-            np.testing.assert_array_equal(*(one.found_by[name] for one in masks))
-    if masks[0].auxclean is not None:
-        np.testing.assert_array_equal(*(one.auxclean for one in masks))
-        assert place_of(masks[1].auxclean) is not None
-    images = [stack.combine("meancr2").data for stack in (whole, limited)]
-    np.testing.assert_allclose(*images, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("terms", "words"),
-    [
-        ({"flux_method": "slope"}, "flux_factors, measured on its own,"),
-        ({"offsets": "auto", "differences": None}, "offsets, measured on its own,"),
-        ({"response": ResponseSettings()}, "response, measured on its own,"),
-        ({"offsets": [(0, 0)] * 3}, "given offsets"),
-        ({"seeing": [2, 3, 2]}, "given seeing"),
-        ({"flux_regions": [(1, 20, 1, 20), (200, 220, 200, 220)]}, "flux_regions"),
-        ({"flux_regions": [(1, 20, 1, 20)], "offsets": "auto", "differences": None}, "offsets, measured on its own,"),
-        ({"crosscorr_region": (1, 20, 1, 20)}, "offsets"),
-    ],
-)
-def test_settings_that_need_whole_images_are_refused_before_the_exposures_are_read(terms, words, monkeypatch):
-    def read(*_, **__):
-        raise AssertionError("exposures are read")
-
-    monkeypatch.setattr(loading, "plane_of", read)
-    with pytest.raises(InputError, match=rf"mem_limit must be at least .* for {words} of this stack"):
-        stack_of(simulated(3), mem_limit=too_little(), **terms)
-
-
-SMALL = (150, 180)
-SLOPED = np.linspace(0.9, 1.1, SMALL[0], dtype=np.float32)[:, None] * np.ones(SMALL[1], np.float32)
-#: how the exposures differ, and the terms that are given
-GIVEN = {
-    "factors": ({"flux_factors": (1, 1.3, 0.8)}, {"flux_factors": [1, 1.3, 0.8]}),
-    "factors that divide": (
-        {"flux_factors": (1, 1.3, 0.8)},
-        {"flux_factors": [1, 1.3, 0.8], "apply_flux_factors_to": "original"},
-    ),
-    "levels": ({}, {"backgrounds": [0.0, 5.0, -3.0]}),
-    "images of levels": ({}, {"backgrounds": [SLOPED, 2 * SLOPED, 4 * SLOPED], "flux_factors": [1, 1.05, 0.97]}),
-    "responses": ({}, {"response": [SLOPED, 1 / SLOPED, 1.0]}),
-    "all that works by rows": (
-        {"with_uncertainty": True},
-        {"backgrounds": [1, 2, 3], "response": [SLOPED, 1 / SLOPED, 1.0], "flux_factors": [1, 1.05, 0.97]},
-    ),
-    "offsets": ({"offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]}, {"offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]}),
-    "seeing": ({}, {"seeing": [2.5, 3.0, 2.8]}),
-    "flux regions": (
-        {"flux_factors": (1, 1.3, 0.8)},
-        {"flux_regions": [(21, 90, 31, 80), (60, 140, 70, 130)], "flux_method": "ratio"},
-    ),
-    "flux regions of shifted exposures": (
-        {"flux_factors": (1, 1.3, 0.8), "offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]},
-        {"flux_regions": [(21, 90, 31, 80)], "flux_method": "ratio", "offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]},
-    ),
-    "flux regions and region of a correlation": (
-        {"scene": "slit", "flux_factors": (1, 1.3, 0.8), "offsets": [(0, 0), (0.3, 0.1), (-2.4, 1.2)]},
-        {
-            "flux_regions": [(21, 90, 31, 80), (60, 140, 70, 130)],
-            "flux_method": "ratio",
-            "crosscorr_region": (31, 130, 21, 110),
-            "differences": None,
-        },
-    ),
-    "region of a correlation": (
-        {"scene": "slit", "offsets": [(0, 0), (0.3, 0.1), (-2.4, 1.2)]},
-        {"crosscorr_region": (31, 130, 21, 110), "differences": None},
-    ),
-}
-ONE_BY_ONE = (
-    *("offsets", "seeing", "region of a correlation"),
-    *("flux regions", "flux regions of shifted exposures", "flux regions and region of a correlation"),
-)
-
-
-# not all terms are those of the exposures
-@pytest.mark.filterwarnings("ignore::crstack.exceptions.CRStackWarning")
-@pytest.mark.parametrize("case", GIVEN)
-def test_given_terms_give_the_same_in_files(case, monkeypatch):
-    differing, terms = GIVEN[case]
-    # several bands, as in large images
-    monkeypatch.setattr(threads.row_bands, "__defaults__", (8000,))
-    one = with_bad_values(make_stack(**({"scene": "imaging"} | differing), shape=SMALL, n_exposures=3, seed=7))
-    limit = enough() if case in ONE_BY_ONE else too_little()
-    whole, limited = stack_of(one, **terms), stack_of(one, mem_limit=limit, **terms)
-    assert place_of(limited.exposures.data) is not None
-    known = limited.prepared.known
-    large = [known.exposures.data, known.common, *(known.differences or ()), *(known.exposures.scales or ())]
-    assert all(place_of(one) is not None for one in large if np.ndim(one) > 1 and one is not SLOPED)
-    masks = [stack.detect("joint") for stack in (whole, limited)]
-    for name in masks[0]:
-        np.testing.assert_array_equal(*(one.codes[name] for one in masks))
-    np.testing.assert_array_equal(*(one.probability for one in masks))
-    assert masks[0].history[1:] == masks[1].history[1:]
-    for name in ("meanjoint", "mediancr"):
-        found = [stack.combine(name) for stack in (whole, limited)]
-        np.testing.assert_allclose(*(one.data for one in found), rtol=1e-6)
-        np.testing.assert_allclose(*(one.uncertainty.array for one in found), rtol=1e-6)
-    for ours, theirs in zip(*(stack.clean() for stack in (whole, limited)), strict=True):
-        np.testing.assert_array_equal(ours.mask, theirs.mask)
-        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-6)
-
-
-@pytest.mark.filterwarnings("ignore:the work used")
-def test_figures_and_the_page_of_a_run_in_files(tmp_path):
-    paths = files_of(simulated(3, sky_factors=(1, 1.2, 0.9)), tmp_path)
-    few = {"crmethod": "joint", "outputs": ["meancr2"], "maxplots": 1}
-    parameters = tmp_path / "p.yaml"
-    parameters.write_text(yaml.safe_dump({"images": paths, "gain": 1.0, "rnoise": 3.4, "requirements": few}))
-    options = ["--mem-limit", str(enough()), "--output-dir", str(tmp_path / "out")]
-    assert main(["run", str(parameters), *options]) == 0
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"report.html", "diagnostic_mediancr.png", "image_number_at_median_position.png"} <= names
-
-
-@pytest.mark.parametrize("more", [["--method", "mm_pycosmic", "--no-plots"], []])
-def test_the_command_refuses_before_it_writes(more, tmp_path, capsys):
-    paths = files_of(simulated(3), tmp_path)
-    options = ["--gain", "1", "--readnoise", "3.4 electron", "--mem-limit", str(too_little())]
-    assert main(["run", *paths, *options, *more, "--output-dir", str(tmp_path / "out")]) == 2
-    assert "mem_limit must be at least" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
     ("in_files", "held", "given_back"),
     [(True, 0.5, False), (True, 1.5, True), (True, 0.0, True), (False, 1.5, False)],
 )
@@ -503,46 +265,3 @@ def test_pages_are_given_back_where_too_much_is_held(monkeypatch, in_files, held
     monkeypatch.setattr(memory, "held_bytes", lambda: (held * memory.SHARE * 1e9, 1e9))
     workspace.relax()
     assert back == ([mapped] if given_back else [])
-
-
-@pytest.mark.parametrize("factors", [(1, 1, 1), (1, 1.2, 0.9)])
-def test_cleaned_exposures_are_the_same_in_files(factors):
-    one = with_bad_values(simulated(3, sky_factors=factors))
-    whole, limited = stack_of(one), stack_of(one, mem_limit=too_little())
-    for stack in (whole, limited):
-        stack.detect("joint")
-    # of a file, which has not what the decision has measured
-    of_file = replace(whole.latest_masks(), decision=None)
-    for masks in (None, of_file):
-        cleaned = [stack.clean(masks=masks) for stack in (whole, limited)]
-        assert place_of(cleaned[1][0].data) is not None
-        for ours, theirs in zip(*cleaned, strict=True):
-            np.testing.assert_array_equal(ours.mask, theirs.mask)
-            np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-6)
-            np.testing.assert_allclose(ours.uncertainty.array, theirs.uncertainty.array, rtol=1e-6)
-            assert len(ours.meta["HISTORY"]) == len(theirs.meta["HISTORY"])
-    if factors != (1, 1, 1):
-        ours, theirs = (stack.equalized for stack in (whole, limited))
-        np.testing.assert_allclose(ours.differences, theirs.differences, rtol=1e-6)
-        assert all(place_of(one) is not None for one in theirs.differences)
-
-
-@pytest.fixture(scope="module")
-def with_given_masks(whole_run, tmp_path_factory):
-    """The directory of a run in memory with masks of a file."""
-    paths, whole = whole_run
-    directory = tmp_path_factory.mktemp("given")
-    given = ["--crmasks", str(whole / "crmasks.fits"), "--clean", "--output-dir", str(directory)]
-    assert main(["run", *paths, *NUMBERS, *given]) == 0
-    return directory
-
-
-@pytest.mark.filterwarnings("ignore:the work used")
-@pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz"])
-def test_a_run_with_cleaned_exposures_and_masks_of_a_file_in_files(whole_run, with_given_masks, tmp_path, ending):
-    paths, whole = whole_run
-    masks = tmp_path / f"masks{ending}"
-    MaskSet.read(whole / "crmasks.fits").write(masks)
-    given = ["--crmasks", str(masks), "--mem-limit", str(held() + 20_000_000), "--clean"]
-    assert main(["run", *paths, *NUMBERS, *given, "--output-dir", str(tmp_path / "limited")]) == 0
-    assert_same_files(with_given_masks, tmp_path / "limited")
