@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from crstack.plotting.diagram import draw_boundary
 from crstack.plotting.fixed_scales import FixedScales
+from crstack.plotting.hit_numbers import HitNumbers, in_sight
 from crstack.plotting.hit_scale import mark_scale
 from crstack.plotting.hit_scale import set_hit_limits as _set_hit_limits
+from crstack.plotting.mask_legend import draw_legend_of_codes
 from crstack.plotting.mask_view import MaskView
 from crstack.plotting.rasters import CELLS, cell_codes, cell_counts, cells_in_axes, code_image
 from crstack.plotting.style import (
@@ -18,12 +20,11 @@ from crstack.plotting.style import (
     block_size,
     draw_image,
     fixed_grid,
-    free_spots,
     image_limits,
     new_figure,
     white_edges,
 )
-from crstack.plotting.symbols import SYMBOLS, draw_symbols, symbol_size, words_of, words_of_codes
+from crstack.plotting.symbols import draw_symbols, symbol_size
 from crstack.utils.words import counted
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskPanels", "plot_mask"]
 
-#: largest number of labels in a panel
-MOST_NUMBERS = 150
 #: if there are few hits, numbers are drawn in panel (b) if this share of them fits; with many hits, all must fit
 LEAST_NUMBERED, FEW_HITS = 0.5, 40
 #: number of pixels above which the diagram has coloured cells instead of symbols
@@ -48,7 +47,6 @@ MOST_ELONGATED = 2.5
 SIZE = (13, 10.5)
 #: inches around the panels, and between them: left, right, bottom, top, across, up
 MARGINS = (0.85, 0.95, 1.0, 0.85, 1.3, 0.85)
-TEXT = {"ha": "center", "va": "center", "fontsize": 7.5, "annotation_clip": True}
 #: distance of a label in the image from its pixel, in points
 BESIDE = (8, 8)
 
@@ -134,7 +132,7 @@ class MaskPanels:
         self.axes = a, b, c, d
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
-        self._texts: dict[Any, list[Any]] = {b: [], c: []}
+        self._numbers = {b: HitNumbers(b, "min2d", "excess"), c: HitNumbers(c, "x", "y", beside=BESIDE)}
         for axes in (b, d):  # parts that the panels at the left have too
             axes.tick_params(labelleft=False)
         self._tops = self._highest()
@@ -217,7 +215,7 @@ class MaskPanels:
         a.set(xlim=limits[0], ylim=limits[1])
         self._bar = add_bar(b, self._count_colours(), "pixels in a cell")
         self._bar.ax.set_visible(False)
-        self._draw_legend()
+        draw_legend_of_codes(self.figure, a, view, as_cells=len(view.pixels) > MOST_SYMBOLS)
         self._update_diagrams()
         self.renumber()
 
@@ -226,26 +224,6 @@ class MaskPanels:
         from matplotlib.colors import LogNorm
 
         return ScalarMappable(LogNorm(1, 10), "viridis_r")
-
-    def _draw_legend(self):
-        """Draw the legend of the codes that occur."""
-        a = self.axes[0]
-        texts = words_of_codes(np.unique(self.view.pixels["code"]).tolist(), self.view.finder)
-        held = {words_of(code, self.view.finder): text for code, text in texts.items()}
-        handles, labels = a.get_legend_handles_labels()
-        every = {words_of(code, self.view.finder) for code in SYMBOLS}
-        kept = [i for i, label in enumerate(labels) if label in held or label not in every]
-        if not kept:
-            return
-        shown = [handles[i] for i in kept], [held.get(labels[i], labels[i]) for i in kept]
-        legend = self.figure.legend(
-            *shown, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=len(kept), frameon=False, fontsize="small"
-        )
-        for handle, label in zip(legend.legend_handles, shown[1], strict=True):
-            if label in held.values():  # the legend has larger symbols than the panel
-                handle.set(markersize=6, markeredgewidth=1.3)
-                if len(self.view.pixels) > MOST_SYMBOLS:
-                    handle.set(marker="s", markerfacecolor=handle.get_color())
 
     def _draw_images(self):
         """Draw panels (c) and (d): the image with its pixels, and another image."""
@@ -339,7 +317,7 @@ class MaskPanels:
             shape = self._over.get_array().shape[:2]
             self._over.set_data(code_image(cell_codes(rows, columns, pixels["code"], shape)))
             tops = self.view.pixels[self._tops[self.in_diagram[self._tops]]]
-            inside = _in_sight(self.axes[2], tops["x"], tops["y"])
+            inside = in_sight(self.axes[2], tops["x"], tops["y"])
             ringed = tops[inside] if inside.sum() <= MOST_RINGS else ringed
         self._rings.set_data(ringed["x"], ringed["y"])
         rings = "; a ring around each hit" if len(ringed) else ""
@@ -362,9 +340,7 @@ class MaskPanels:
         """Draw the numbers of the visible hits: in panel (b) if all fit, in (c) those that fit."""
         b, c = self.axes[1:3]
         tops = self.view.pixels[self._tops[self.in_image[self._tops]]]
-        n_placed, n_hits = self._number(
-            b, tops, "min2d", "excess", least=LEAST_NUMBERED if len(tops) <= FEW_HITS else 1.0
-        )
+        n_placed, n_hits = self._numbers[b].draw(tops, least=LEAST_NUMBERED if len(tops) <= FEW_HITS else 1.0)
         numbered = n_placed > 0 or n_hits == 0
         self._count(self.view.pixels[self.in_image], numbered)
         if not n_hits:
@@ -376,7 +352,8 @@ class MaskPanels:
         else:
             words = f"pixels in a cell; {n_hits} hits are too crowded for numbers"
         b.set_title(f"(b) {words}", y=1.0)
-        self._number(c, self.view.pixels[self._tops[self.in_diagram[self._tops]]] if self.numbers_in_image else [])
+        numbered = self.in_diagram[self._tops] & self.numbers_in_image
+        self._numbers[c].draw(self.view.pixels[self._tops[numbered]])
 
     def _count(self, pixels, numbered):
         """Dots under the labels in panel (b); without labels, the number of pixels."""
@@ -391,40 +368,6 @@ class MaskPanels:
             counts = cell_counts(rows[inside], columns[inside], CELLS[::-1])
             self._bar.mappable.set_norm(LogNorm(1, max(10, counts.max())))
             self._cells[1].set_data(self._bar.mappable.to_rgba(np.ma.masked_equal(counts, 0), bytes=True))
-
-    def _number(self, axes, tops, x="x", y="y", *, least=0.0):
-        """Label the hits, highest first, if at least a share of those in sight fits; return how many do, of how
-        many."""
-        for text in self._texts[axes]:
-            text.remove()
-        self._texts[axes] = []
-        if not len(tops):
-            return 0, 0
-        words = [str(number) for number in tops["number"]]
-        placed = free_spots(axes, tops[x], tops[y], words, MOST_NUMBERS)
-        in_sight = int(np.count_nonzero(_in_sight(axes, tops[x], tops[y])))
-        if len(placed) < least * in_sight:
-            return 0, in_sight
-        beside = (0, 0) if y == "excess" else BESIDE
-        self._texts[axes] = [
-            axes.annotate(
-                words[i],
-                (tops[x][i], tops[y][i]),
-                beside,
-                textcoords="offset points",
-                color=SYMBOLS[tops["code"][i]][1],
-                path_effects=white_edges(),
-                **TEXT,
-            )
-            for i in placed
-        ]
-        return len(placed), in_sight
-
-
-def _in_sight(axes, x, y):
-    """Which points are within the limits of the axes."""
-    (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
-    return (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
 
 
 def _set_symbols(lines, pixels, x, y, size):

@@ -17,6 +17,7 @@ from crstack.exceptions import InputError
 from crstack.masks import Code
 from crstack.plotting import (
     MaskPanels,
+    hit_numbers,
     mask,
     plot_diagram,
     plot_mask,
@@ -82,7 +83,7 @@ def test_few_hits_that_overlap_are_numbered_as_far_as_they_fit(stack, monkeypatc
     panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
     n, b = panels.n_hits, panels.axes[1]
     assert 4 < n <= mask.FEW_HITS
-    monkeypatch.setattr(mask, "free_spots", lambda axes, x, y, words, most: [0, 1, 2, 3])
+    monkeypatch.setattr(hit_numbers, "free_spots", lambda axes, x, y, words, most: [0, 1, 2, 3])
     monkeypatch.setattr(mask, "LEAST_NUMBERED", 4 / n)
     panels.renumber()
     assert b.get_title() == f"(b) numbers of 4 of {n} hits; the others overlap"
@@ -155,7 +156,7 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
     assert len(x) == panels.n_hits
     assert (view.codes[np.asarray(y) - 1, np.asarray(x) - 1] > 0).all()
     # and in the diagram the cells that hold pixels are coloured
-    assert [cells.get_visible() for cells in few._cells] == [False, not few._texts[few.axes[1]]]
+    assert [cells.get_visible() for cells in few._cells] == [False, not few._numbers[few.axes[1]].texts]
     assert panels._cells[0].get_visible()
     rows, columns, inside = cells_in_axes(panels.axes[0], view.pixels["min2d"], view.pixels["excess"])
     in_diagram = panels._cells[0].get_array()[..., 3] > 0
