@@ -160,7 +160,7 @@ def test_right_methods_pass():
 
 @dataclass(frozen=True)
 class Wrong(Detector):
-    """PyCosmic, spoilt."""
+    """PyCosmic with a fault."""
 
     how: str = "not at all"
 

@@ -16,6 +16,7 @@ BANNED = {
     r"foretells?|foretold": "write predicts",
     r"hangs? on|hung on": "write depends on",
     r"in vain": "write without result, or say what failed",
+    r"spoils?|spoilt": "write changes, or makes wrong",
     r"useless": "write ineffective, or say what it lacks",
     r"likelier": "write more probable, in a sentence without 'the more ... the ...-er'",
     r"the more .{0,60}, the \w+(er|more)": "write increases with, or decreases with",

@@ -259,7 +259,7 @@ def line(model, low=10.0, high=20.0, x=(0.0, 100.0)):
     return FittedBoundary(model, np.array(x), np.array([low, high]))
 
 
-def spoils(model, diagram):
+def changes_diagram(model, diagram):
     diagram.simulated[:] = 0
 
 
@@ -281,7 +281,7 @@ def spoils_min2d(min2d):
 
 
 WRONG_FITS = {
-    spoils: "Odd must fit without an error; got ValueError: .*read-only",
+    changes_diagram: "Odd must fit without an error; got ValueError: .*read-only",
     fails: "Odd must fit without an error; got ZeroDivisionError",
     exits: "Odd must fit without an error; got SystemExit",
     (lambda model, diagram: None): "fit of Odd must return a FittedBoundary; got NoneType",
