@@ -147,8 +147,9 @@ def _ever_smaller(data):
         size = tuple(round(scale * side) for side in whole.size)
         smaller = whole if scale == 1 else whole.resize(size, Image.Resampling.LANCZOS)
         file = io.BytesIO()
-        # this method keeps the colours of small symbols
-        smaller.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(file, "PNG")
+        # this method keeps the colours of small symbols, and dots of two colours hide the steps of smooth images
+        colours = smaller.quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+        smaller.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(file, "PNG")
         yield file.getvalue()
 
 

@@ -56,3 +56,21 @@ def test_figures_that_do_not_fit_at_all_are_links(tmp_path, monkeypatch):
     monkeypatch.setattr(page, "FIGURES", 2 * first.stat().st_size)
     (shown,) = page._figures([second, first])
     assert shown.name == first.name
+
+
+def test_a_smooth_image_has_no_steps_in_fewer_colours(tmp_path, monkeypatch):
+    """Colours of a smooth image jumped where one of the 256 colours ended."""
+    path = figure(tmp_path / "differences.png", 400)
+    values = np.asarray(Image.open(path)).copy()
+    # other images need most of the colours
+    values[100:290, 100:300] = np.random.default_rng(4).integers(0, 256, (190, 200, 3))
+    y, x = np.mgrid[:100, :100] / 100
+    smooth = np.stack([120 + 80 * x, 140 + 60 * np.sin(4 * y), 200 - 50 * x * y], axis=2)
+    values[290:390, 20:120] = np.rint(smooth)
+    Image.fromarray(values).save(path)
+    monkeypatch.setattr(page, "FIGURES", int(0.9 * 4 / 3 * path.stat().st_size))
+    (shown,) = page._figures([path])
+    found = pixels(shown.png)[290:390, 20:120].astype(float)
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) < 256
+    means = [one.reshape(10, 10, 10, 10, 3).mean(axis=(1, 3)) for one in (found, smooth)]
+    np.testing.assert_allclose(*means, atol=4)
