@@ -282,15 +282,23 @@ class _Progress:
         elif row["state"] == "skipped":
             log.note("%s", line)
         else:
-            log.note("%s %6.1f s  %5.0f MiB  %s", line, row["seconds"], row["peak_memory"], row["message"])
+            words = ". ".join(one for one in (row["message"], "with warnings" if row.get("warnings") else "") if one)
+            log.note("%s", f"{line} {row['seconds']:6.1f} s  {row['peak_memory']:5.0f} MiB  {words}".rstrip())
 
 
 def _sum_up(results, output_dir):
-    """Count the stacks by their state; `WorkFailedError` if some failed."""
+    """Count the stacks by their state, and name those with warnings; `WorkFailedError` if some failed."""
     counts = {state: int((results["state"] == state).sum()) for state in ("done", "skipped", "failed")}
     log.note(
         "%s; table: %s", ", ".join(f"{count} {state}" for state, count in counts.items()), output_dir / "results.ecsv"
     )
+    warned = [str(row["name"]) for row in results if row["warnings"] and row["state"] != "failed"]
+    if warned:
+        log.warning(
+            "%s; see the column warnings of the table: %s",
+            f"{len(warned)} of {counted(len(results), 'stack')} {'has' if len(warned) == 1 else 'have'} warnings",
+            _few(warned),
+        )
     if counts["failed"]:
         names = _few(list(results["name"][results["state"] == "failed"]))
         raise WorkFailedError(

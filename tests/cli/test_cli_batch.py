@@ -3,10 +3,12 @@
 import io
 import re
 import sys
+from pathlib import Path
 
 import pytest
+from astropy.table import Table
 
-from crstack.cli.batch import _Progress
+from crstack.cli.batch import _Progress, _sum_up
 from crstack.pipeline.console import logging_to
 
 
@@ -49,3 +51,19 @@ def test_a_terminal_shows_what_is_under_way_and_the_time_since_the_start(monkeyp
 
 def test_elsewhere_there_is_no_such_line(monkeypatch):
     assert shown(monkeypatch, io.StringIO())[0] == ""
+
+
+def test_stacks_with_warnings_are_named(monkeypatch):
+    """Warnings were in the table alone, and a night seemed to be fine."""
+    rows = [ROW | {"warnings": "the bias is too high"}, ROW | {"name": "c", "warnings": ""}]
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    with logging_to("note") as console:
+        progress = _Progress(console)
+        for number, row in enumerate(rows, start=1):
+            progress.finished(row, number, 2)
+        _sum_up(Table(rows, masked=True), Path("out"))
+        lines = [re.sub(" +", " ", line.strip()) for line in sys.stdout.getvalue().splitlines()]
+    assert lines[:2] == ["1/2 b done 3.0 s 300 MiB with warnings", "2/2 c done 3.0 s 300 MiB"]
+    assert "1 of 2 stacks has warnings; see the column warnings of the table: b" in stream.getvalue()
