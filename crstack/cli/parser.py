@@ -187,8 +187,8 @@ def _add_log_level(command):
     )
 
 
-def _add_settings(plain):
-    """Settings of a run without a parameter file."""
+def _add_exposures(plain):
+    """Add the options for the numbers and extensions of the exposures, for a run without a parameter file."""
     plain.add_argument("--gain", metavar="G", help="gain in electron/adu, or header:KEYWORD")
     plain.add_argument("--readnoise", metavar="R", help="read noise with its unit, as '4 electron', or header:KEYWORD")
     plain.add_argument(
@@ -213,6 +213,10 @@ def _add_settings(plain):
         "of the bits as a number (default: any bit). Give it where some bits mark usable values, such as hits "
         "that were found before",
     )
+
+
+def _add_decision(plain):
+    """Add the options for what is decided and measured, for a run without a parameter file."""
     plain.add_argument(
         "--method",
         metavar="NAME",
@@ -246,7 +250,17 @@ def _add_run(commands):
     run.add_argument(
         "parameters", type=_name, nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
     )
-    _add_settings(run.add_argument_group("for FITS files, instead of a parameter file"))
+    plain = run.add_argument_group("for FITS files, instead of a parameter file")
+    _add_exposures(plain)
+    _add_decision(plain)
+    _add_work(run)
+    _add_log_level(run)
+    run.add_argument("--log-file", type=_name, metavar="FILE", help="write everything, with times, to this file too")
+    run.set_defaults(run=do_run)
+
+
+def _add_work(run):
+    """Add the options for what a run reads, writes and shows."""
     run.add_argument(
         "--output-dir",
         "--output_dir",
@@ -285,9 +299,6 @@ def _add_run(commands):
         action="store_true",
         help="replace files that crstack did not write, or that were changed since",
     )
-    _add_log_level(run)
-    run.add_argument("--log-file", type=_name, metavar="FILE", help="write everything, with times, to this file too")
-    run.set_defaults(run=do_run)
 
 
 def _add_init(commands):

@@ -58,38 +58,52 @@ def plot_median_position(
     fig : `~matplotlib.figure.Figure`
         The figure, not shown or saved.
     """
-    import matplotlib
-    from matplotlib.colors import ListedColormap
-
     ny, nx = median2d.shape
     wide = nx > 2 * ny
-    size, grid = ((11, 9), (2, 1)) if wide else ((13, min(5.2 * ny / nx + 1.2, 9)), (1, 2))
-    fig = new_figure(size, fig, layout="none")
-    places = fixed_grid(fig, WIDE_MARGINS if wide else MARGINS, rows=grid[0], columns=grid[1])
+    fig, left, right = _panels(ny, nx, fig)
     beside = {"width": WIDE_BAR} if wide else {}
-    left, right = fig.subplots(*grid, sharex=True, sharey=True, gridspec_kw=places)
-    aspect = "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"
     block = block_size(median2d.shape, resolution)
-    limits = image_limits(median2d, color_scale)
-    image = draw_image(left, block_means(median2d, block), limits, block=block, aspect=aspect)
+    options = {"block": block, "aspect": "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"}
+    image = draw_image(left, block_means(median2d, block), image_limits(median2d, color_scale), **options)
     add_bar(left, image, f"signal ({unit})", **beside)
     left.set_title("median2d", y=1.0)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, n_exposures))
-    known = np.ma.masked_equal(number[::block, ::block], 0)
-    # nearest, because numbers of exposures cannot be averaged
-    options = {"colours": ListedColormap(colours), "interpolation": "nearest", "block": block, "aspect": aspect}
-    shown = draw_image(right, known, (0.5, n_exposures + 0.5), **options)
+    shown = _draw_numbers(right, number[::block, ::block], n_exposures, **options)
     bar = add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1), **beside)
-    shares = [f"{i}: {100 * np.mean(number == i):.0f}%" for i in range(1, n_exposures + 1)]
-    in_title = ": " + ", ".join(shares) if n_exposures <= MOST_IN_TITLE else ""
-    right.set_title(f"exposure at the median{in_title}", fontsize="medium", y=1.0)
-    if not in_title:
-        bar.set_ticks(range(1, n_exposures + 1), labels=shares)
-        bar.set_label("number of the exposure: part of the pixels")
-        bar.ax.tick_params(labelsize="small")
+    _write_shares(right, bar, [np.mean(number == i) for i in range(1, n_exposures + 1)])
     for axes in (left, right):
         axes.set(xlim=(0.5, nx + 0.5), ylim=(0.5, ny + 0.5))  # the last blocks may reach beyond
         axes.set_xlabel("X (pixel)")
         axes.set_ylabel("Y (pixel)")
         axes.label_outer()
     return fig
+
+
+def _panels(ny, nx, fig):
+    """The figure and its two panels: side by side, or one above the other for a wide image."""
+    wide = nx > 2 * ny
+    size, grid = ((11, 9), (2, 1)) if wide else ((13, min(5.2 * ny / nx + 1.2, 9)), (1, 2))
+    fig = new_figure(size, fig, layout="none")
+    places = fixed_grid(fig, WIDE_MARGINS if wide else MARGINS, rows=grid[0], columns=grid[1])
+    return fig, *fig.subplots(*grid, sharex=True, sharey=True, gridspec_kw=places)
+
+
+def _draw_numbers(axes, number, n_exposures, **options):
+    """Draw the number of the exposure of each pixel, in a colour for each exposure; 0 has none."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    colours = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 1, n_exposures)))
+    known = np.ma.masked_equal(number, 0)
+    # nearest, because numbers of exposures cannot be averaged
+    return draw_image(axes, known, (0.5, n_exposures + 0.5), colours=colours, interpolation="nearest", **options)
+
+
+def _write_shares(axes, bar, shares):
+    """Write the part of the pixels of each exposure in the title, or beside the colours if there are many."""
+    words = [f"{i}: {100 * share:.0f}%" for i, share in enumerate(shares, start=1)]
+    in_title = ": " + ", ".join(words) if len(words) <= MOST_IN_TITLE else ""
+    axes.set_title(f"exposure at the median{in_title}", fontsize="medium", y=1.0)
+    if not in_title:
+        bar.set_ticks(range(1, len(words) + 1), labels=words)
+        bar.set_label("number of the exposure: part of the pixels")
+        bar.ax.tick_params(labelsize="small")
