@@ -1,4 +1,4 @@
-"""Plausibility of masks: warnings about results that no real stack gives."""
+"""The checks of masks after a decision, in their order, with one warning for all sentences."""
 
 import numpy as np
 

@@ -49,6 +49,7 @@ class HitImages:
         self,
         view: MaskView,
         masks: MaskSet | None,
+        *,
         semiwindow: int,
         color_scale: Literal["zscale", "minmax"],
         replacement: np.ndarray | None,

@@ -74,7 +74,16 @@ def plot_hits(
     InputError
         If the window or the scale is wrong.
     """
-    return HitPages(view, features, HitImages(view, masks, semiwindow, color_scale, replacement, corrected, fig))
+    images = HitImages(
+        view,
+        masks,
+        semiwindow=semiwindow,
+        color_scale=color_scale,
+        replacement=replacement,
+        corrected=corrected,
+        fig=fig,
+    )
+    return HitPages(view, features, images)
 
 
 def first_hits(features, most=-1):
