@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crstack.exposures.cube import ALIGNED
 from crstack.utils.medians import reflected_median
 
 __all__ = ["Correlations", "correlations", "displacement", "highest_correlation"]
@@ -13,6 +14,8 @@ MIDDLE = 2048
 
 #: least correlation of two shifted exposures, relative to that of each with itself
 ALIKE = 0.3
+#: share of the highest correlation from which a shift is as good
+AS_GOOD = 0.9
 
 
 def displacement(one, other):
@@ -30,10 +33,9 @@ def displacement(one, other):
         alike.
     """
     correlation, alike = _correlation(one, other)
-    place = np.unravel_index(np.argmax(correlation), correlation.shape)
-    if not correlation[place] > ALIKE * alike > 0:
+    if not correlation.max() > ALIKE * alike > 0:
         return None
-    return _shift_at(place, correlation.shape)
+    return _best_shift(correlation)
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,10 @@ def correlations(one, other, shift):
         None if no shift makes the images alike.
     """
     correlation, alike = _correlation(one, other)
-    place = np.unravel_index(np.argmax(correlation), correlation.shape)
-    if not correlation[place] > ALIKE * alike > 0:
+    highest = correlation.max()
+    if not highest > ALIKE * alike > 0:
         return None
-    near = [round(one) + np.arange(-1, 2) for one in shift[::-1]]
-    given = correlation[np.ix_(*(index % side for index, side in zip(near, correlation.shape, strict=True)))].max()
-    return Correlations(float(given), float(correlation[place]), _shift_at(place, correlation.shape))
+    return Correlations(float(_near(correlation, shift)), float(highest), _best_shift(correlation))
 
 
 def highest_correlation(one, other, reach=None):
@@ -104,6 +104,28 @@ def _correlation(one, other):
     first, second = _structure(one), _structure(other)
     alike = np.sqrt(np.sum(first**2) * np.sum(second**2))
     return np.fft.irfft2(np.fft.rfft2(first) * np.fft.rfft2(second).conj(), first.shape), alike
+
+
+def _best_shift(correlation):
+    """Shift (dx, dy) of the highest correlation; 0 along x or y where it is large and makes no difference.
+
+    Along a trace or a sky line, all shifts are equally good, and noise decides which is the best.
+    """
+    dx, dy = _shift_at(np.unravel_index(np.argmax(correlation), correlation.shape), correlation.shape)
+    if max(abs(dx), abs(dy)) > ALIGNED:
+        for less in ((0, 0), (dx, 0), (0, dy)):
+            if (
+                max(abs(less[0] - dx), abs(less[1] - dy)) > ALIGNED
+                and _near(correlation, less) > AS_GOOD * correlation.max()
+            ):
+                return less
+    return dx, dy
+
+
+def _near(correlation, shift):
+    """Highest correlation after a shift (dx, dy), allowing for a pixel."""
+    near = [round(one) + np.arange(-1, 2) for one in shift[::-1]]
+    return correlation[np.ix_(*(index % side for index, side in zip(near, correlation.shape, strict=True)))].max()
 
 
 def _shift_at(place, shape):

@@ -32,6 +32,9 @@ log = logging.getLogger("crstack.exposures")
 
 #: the light of an exposure counts as equal to that of the others within this fraction, as few structures measure it
 FULL_LIGHT = 0.2
+#: least light of an exposure that shows a trace in its place, over that of the others; with less, the shutter may have
+#: been closed
+LEAST_LIGHT = 0.03
 #: words of the warning on what is done about a shift
 HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
 #: what else can be done about an exposure that is shifted too far, and what is done; the second where it is dropped
@@ -98,21 +101,24 @@ def of_one_field(exposures, drop=False):
         reasons = {i: words for i, words in reasons.items() if i and not is_among(exposures, i, apart)}
     unused = None
     if reasons:
-        exposures, unused = _explained(exposures, reasons, found, drop, centre)
+        lights = {i: own / others for i, own, others in dark}
+        exposures, unused = _explained(exposures, reasons, found, drop, (centre, lights))
     return exposures, not (exposures.displaced or exposures.unfocused or exposures.strange), unused
 
 
-def _explained(exposures, reasons, found, drop, centre=None):
+def _explained(exposures, reasons, found, drop, known):
     """The exposures that can be used, and those that are not; ``reasons`` are words by index.
 
-    They are compared with the exposure ``centre`` (index), if there is one, and with any other if not.
+    ``known`` is an exposure (index) with which the others are compared, or None for any, and the light of those that
+    seem to have none, over that of the others, by index.
     """
+    centre, lights = known
     shifts, strange, faint, timed = {}, {}, [], factors_of_times(exposures) is not None
     for i, words in sorted(reasons.items(), reverse=True):
         other = next((k for k in range(len(exposures)) if k not in {*reasons, i}), 1 if i == 0 else 0)
         if centre not in (None, i):
             other = centre
-        cause = _cause_of(exposures, i, other, found.get(i))
+        cause = _cause_of(exposures, i, other, found.get(i), lights.get(i, 0.0))
         if cause.shift is not None:
             shifts[i] = (exposures.names[other], *cause.shift)
             if len(exposures) == 2:
@@ -147,8 +153,11 @@ class _Cause:
     words: str = ""
 
 
-def _cause_of(exposures, i, other, lacking):
-    """Why exposure ``i`` lacks structures of ``other``; ``lacking`` are those as from `lacking_of`, or None."""
+def _cause_of(exposures, i, other, lacking, bright):
+    """Why exposure ``i`` lacks structures of ``other``; ``lacking`` are those as from `lacking_of`, or None.
+
+    ``bright`` is the light of the pixels that are bright in the others, over that of the others; 0 if it is not known.
+    """
     image, reference = exposures.data[i], exposures.data[other]
     angle = rotation(image, reference)
     if angle is not None:
@@ -160,6 +169,8 @@ def _cause_of(exposures, i, other, lacking):
     # a source in the centre, such as a cluster of galaxies, hardly changes if the exposure is turned
     turned = _turned(exposures, i, other, well=True) if has_own else None
     light = light_of(exposures.data, i, exposures.bad) if turned is None else None
+    if light is None and shift == (0, 0) and not has_own and bright > LEAST_LIGHT:
+        light = bright  # a single trace, in its place
     if light is not None:
         return _Cause(light=light)
     if not has_own:

@@ -1,5 +1,7 @@
 """Exposures unlike the others keep their place, without their values, and the others keep their hits."""
 
+import warnings
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -135,3 +137,19 @@ def test_a_wrong_exposure_time_is_a_cause_too():
     with pytest.warns(CRStackWarning) as caught:
         CRStack(ccds, readnoise=READNOISE * u.electron)
     assert any("or its exposure time of 900 s is wrong; leave it out" in str(one.message) for one in caught)
+
+
+@pytest.mark.parametrize("light", [0.3, 0.1, 0.05])
+def test_a_trace_in_clouds_has_no_shift_along_itself(light):
+    """All shifts along a trace are equally good. An exposure with a tenth of the light was taken as shifted by 146."""
+    images = [trace(100, seed, flux) for seed, flux in ((81, 800.0), (82, 800.0), (83, 800.0 * light))]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stack = load(images)
+    words = " ".join(str(one.message) for one in caught)
+    assert "is shifted by" not in words
+    assert "is of another field" not in words
+    assert "all its values" not in words
+    if light < 0.2:
+        assert "exposure 3 shows the structures of the other exposures with 0." in words
+    assert stack.bad is None or not stack.bad[2].all()
