@@ -6,7 +6,7 @@ import pytest
 
 from crstack import Code, CRStack, MaskRules, MMCosmic, PiecewiseBoundary
 from crstack.exceptions import InputError
-from crstack.masks.codes import united
+from crstack.masks.codes import united, with_codes_of_others
 from crstack.masks.rules import codes_of_detector
 from crstack.mmcosmic.limits import detection_limit, image_codes
 from crstack.statistics import order_statistics
@@ -178,3 +178,11 @@ def test_regions_must_lie_inside(stack):
         stack.detect("mmcosmic", aux=None, rules=MaskRules(skip_regions=[(1, 181, 1, 10)]))
     with pytest.raises(InputError, match="force_pixels 1 must lie inside"):
         stack.detect("mmcosmic", aux=None, rules=MaskRules(force_pixels=[(1, 151)]))
+
+
+def test_codes_of_what_is_no_hit_are_kept_at_another_threshold():
+    """Low values, trails and moved targets are added; a source has its code only where it is flagged."""
+    hits = np.array([[0, 2, 0, 2, 0, 2, 0, 2, 2, 5]], np.uint8)
+    others = np.array([[0, 0, 6, 6, 8, 8, 7, 7, 9, 8]], np.uint8)
+    np.testing.assert_array_equal(with_codes_of_others(hits, others), [[0, 2, 6, 2, 8, 8, 0, 7, 9, 5]])
+    np.testing.assert_array_equal(hits, [[0, 2, 0, 2, 0, 2, 0, 2, 2, 5]])
