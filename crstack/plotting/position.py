@@ -60,7 +60,7 @@ def plot_median_position(
     """
     ny, nx = median2d.shape
     wide = nx > 2 * ny
-    fig, left, right = _panels(ny, nx, fig)
+    drawn, left, right = _panels(ny, nx, fig)
     beside = {"width": WIDE_BAR} if wide else {}
     block = block_size(median2d.shape, resolution)
     options = {"block": block, "aspect": "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"}
@@ -75,7 +75,7 @@ def plot_median_position(
         axes.set_xlabel("X (pixel)")
         axes.set_ylabel("Y (pixel)")
         axes.label_outer()
-    return fig
+    return drawn
 
 
 def _panels(ny, nx, fig):
