@@ -9,7 +9,7 @@ import pytest
 from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
-from crstack.exposures.comparison.rotation import rotation
+from crstack.exposures.comparison.rotation import _agrees_turned, rotation
 
 SHAPE = (300, 360)
 
@@ -69,3 +69,9 @@ def test_a_rotated_exposure_is_not_out_of_focus(degrees, n_stars):
     assert f"it is rotated by +{degrees:.1f}"[:-2] in message
     assert "out of focus" not in message
     assert stack.exposures.bad[2].all()
+
+
+@pytest.mark.parametrize(("other", "angle", "agrees"), [(5, 5, True), (-2, -2, True), (5, -5, False), (0, 3, False)])
+def test_an_angle_is_stated_only_if_the_exposure_agrees_better_after_it(other, angle, agrees):
+    """Lines between bright pixels of a trace may have one angle by chance."""
+    assert _agrees_turned(image(other, 3), image(0, 2), angle) is agrees
