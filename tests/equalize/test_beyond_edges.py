@@ -77,7 +77,7 @@ def test_the_added_variance_by_hand():
     for turn in range(4):
         noise = np.ones((20, 30))
         turned = np.rot90(noise, turn)
-        add_light_from_beyond(turned, np.rot90(light, turn), np.rot90(variance, turn))
+        add_light_from_beyond(turned, *(np.rot90(one, turn) for one in (light, variance, light / 20, variance / 100)))
         expected = np.ones((20, 30))
         expected[:3, 10:17] += np.array([800.0, 200.0, 50.0])[:, None] ** 2
         np.testing.assert_allclose(noise, expected)
@@ -97,11 +97,34 @@ def test_structure_that_does_not_end_at_the_edge_adds_nothing(left):
     if left.startswith("uneven"):
         image[10:30:3] *= 3
     noise = np.ones_like(image)
-    add_light_from_beyond(noise, image, np.full_like(image, 100.0))
+    add_light_from_beyond(noise, image, np.full_like(image, 100.0), image, np.ones_like(image))
     np.testing.assert_array_equal(noise, 1)
 
 
 def test_images_of_few_rows_are_left_alone():
     noise = np.ones((4, 5))
-    add_light_from_beyond(noise, np.full((4, 5), 500.0), np.ones((4, 5)))
+    add_light_from_beyond(noise, np.full((4, 5), 500.0), *np.ones((3, 4, 5)))
     np.testing.assert_array_equal(noise, 1)
+
+
+def test_light_that_the_common_image_lacks_adds_nothing():
+    """It is a hit along the edge: the wings of a star are in the narrower exposures too."""
+    left, variance = np.zeros((20, 30)), np.full((20, 30), 100.0)
+    left[:3, 10:17] = np.array([800.0, 200.0, 50.0])[:, None]
+    noise = np.ones_like(left)
+    add_light_from_beyond(noise, left, variance, left / 100, variance / 3)
+    np.testing.assert_array_equal(noise, 1)
+
+
+@pytest.mark.parametrize("fwhm", [(2.4, 2.6, 2.95), (2.4, 2.6, 2.95, 2.5, 2.8), (2.4, 2.95)])
+def test_a_smooth_track_along_the_edge_of_a_wide_exposure_is_found(fwhm):
+    """With the seeing of each exposure; the hits of the widest one were part of what is expected of it."""
+    expected = np.stack([field(one, 60.0) for one in fwhm])
+    rows = np.arange(SHAPE[0])
+    hits = np.zeros_like(expected)
+    for i, hit in enumerate(hits):
+        track = 300 * np.exp(-0.5 * ((rows - 12 - 25 * i) / 4) ** 2) * np.where(rows % 3, 1.1, 0.9)
+        hit[:, 0], hit[:, 1] = track, 0.5 * track * np.where(rows % 2, 1.3, 0.7)
+    strong = hits > 5 * np.sqrt(expected + READNOISE**2)
+    assert strong.sum() > 40
+    assert found_in(expected, hits)[strong].mean() > 0.95

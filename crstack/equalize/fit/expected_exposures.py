@@ -290,7 +290,8 @@ class ExpectedExposures:
             if any(step):
                 change, own = change_by_step(scene, noise, blur, own, factor, step)
             if sum(split_kernel(self.kernels[i])[3:5]) > WIDER:
-                add_light_from_beyond(own, self._left(i, common, change), variance)
+                left = self._left(i, common, change)
+                add_light_from_beyond(own, left, variance, factor * common, factor**2 * noise)
             blur, change, own = kept((blur, change, own))
             self.blurs.append(blur)
             self.changes.append(change)
