@@ -1,11 +1,14 @@
 """The exposures, read one by one into a cube."""
 
+import logging
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
 from crstack.exceptions import InputError
 from crstack.exposures.as_read import AsRead
+from crstack.exposures.bad_values.flagged_hits import Flags, warn_of_flagged_hits
 from crstack.exposures.bad_values.saturation import find_plateau, limit_with_noise
 from crstack.exposures.cube import Exposures
 from crstack.exposures.digest import digest_of
@@ -17,8 +20,11 @@ from crstack.files.names import short_names
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.validation import check_image_shape
 from crstack.utils.warn import warn_user
+from crstack.utils.words import counted
 
 __all__ = ["Builder"]
+
+log = logging.getLogger("crstack.exposures")
 
 #: smallest image, in pixels along either axis
 MINIMUM_LENGTH = 5
@@ -40,6 +46,9 @@ class Builder:
         self.cube = self.first = self.noise = None
         self.read: list[ReadExposure] = []
         self.plateaus = []
+        self.flags = Flags()
+        # what extensions of files hold, and how many files have it
+        self.extensions: Counter = Counter()
         # pixels that have the same value in all exposures so far
         self.same = None
 
@@ -70,14 +79,16 @@ class Builder:
             )
         self._find_plateau(given, noise, seconds, number)
         bias = values.offset(raw, noise, seconds, raw.shape, section)
+        factor = seconds if given.per_second else 1.0
         plane = plane_of(
             given,
             bias,
-            seconds=seconds if given.per_second else 1.0,
+            seconds=factor,
             saturation=_limit_of(values, given, noise, seconds, raw, section),
             readnoise=noise.readnoise_in_unit,
             out=self.cube[number - 1],
         )
+        self.flags.add(given.mask if given.quality is None else given.quality, given.data, bias, factor)
         if number > 1:
             equal = np.equal(given.data, self.first.data)
             self.same = equal if self.same is None else np.logical_and(self.same, equal, out=self.same)
@@ -92,6 +103,7 @@ class Builder:
                 0.0 if given.mask is None else float(np.mean(given.mask)),
             )
         )
+        self.extensions.update(given.extensions.items())
 
     def _begin(self, given):
         """Take shape, unit and header from the first exposure."""
@@ -165,6 +177,8 @@ class Builder:
         InputError
             If exposures cannot be used.
         """
+        for (what, ext), number in self.extensions.items():
+            log.info("%s are read from the extension %s of %s", what, ext, counted(number, "exposure"))
         names = short_names([one.name for one in self.read])
         read = [replace(one, name=name) for one, name in zip(self.read, names, strict=True)]
         check_saturation(read, self.values.saturation)
@@ -172,6 +186,9 @@ class Builder:
         warn_of_errors(read, self.cube.size)
         kept = [read[i] for i in indices]
         warn_of_masks(kept)
+        planes = [one.plane.bad for one in read]
+        ext = self.first.extensions.get("bad values")
+        warn_of_flagged_hits(self.flags.hits(self.cube, planes), [one.name for one in read], ext)
         shape = self.first.shape
         seconds = [one.seconds for one in kept]
         exposures = Exposures(

@@ -8,7 +8,7 @@ import numpy as np
 from crstack.exceptions import InputError
 from crstack.utils.validation import check_integer
 
-__all__ = ["CONVENTIONS", "REASONS", "bits_of", "unusable"]
+__all__ = ["CONVENTIONS", "REASONS", "bits_of", "unusable", "used_bits"]
 
 #: reasons why a value is excluded
 REASONS = ("hit", "bad", "saturated", "low", "replaced")
@@ -99,8 +99,7 @@ def unusable(
     InputError
         If the image does not hold integers.
     """
-    if quality.dtype.kind == "f" and np.array_equal(quality, np.rint(quality)) and np.all(np.abs(quality) < 2**53):
-        quality = quality.astype(np.int64)
+    quality = _whole_numbers(quality)
     if quality.dtype.kind not in "iub":
         raise InputError(f"dq_ext must be an image of integers, bits of data quality; got {quality.dtype} in {name}")
     if _is_counts(quality):
@@ -112,5 +111,38 @@ def unusable(
         return quality != 0, np.zeros(quality.shape, dtype=bool)
     table = bits_of(bits)
     quality = quality.astype(np.int64)
-    every = table["bad"] | table["saturated"] | table["low"] | table["replaced"]
-    return (quality & every) != 0, (quality & table["saturated"]) != 0
+    return (quality & _every_bit(table)) != 0, (quality & table["saturated"]) != 0
+
+
+def used_bits(quality: np.ndarray, bits: str | int | Mapping[str, int] | None = None) -> np.ndarray:
+    """The bits that make values bad, each by itself.
+
+    Parameters
+    ----------
+    quality : `~numpy.ndarray`
+        Image of bits.
+    bits : str, mapping, int or None
+        As for `unusable`.
+
+    Returns
+    -------
+    used : `~numpy.ndarray`
+        Of the shape of ``quality``: integers without the other bits. If ``quality`` does not hold integers, bool, True
+        where it is not 0.
+    """
+    quality = _whole_numbers(quality)
+    if quality.dtype.kind not in "iu":
+        return quality.astype(bool)
+    return quality if bits is None else quality.astype(np.int64) & _every_bit(bits_of(bits))
+
+
+def _every_bit(table):
+    """All bits that make a value bad. Bits of hits do not."""
+    return table["bad"] | table["saturated"] | table["low"] | table["replaced"]
+
+
+def _whole_numbers(quality):
+    """Integers where all values of an image are whole numbers; otherwise the image."""
+    if quality.dtype.kind == "f" and np.array_equal(quality, np.rint(quality)) and np.all(np.abs(quality) < 2**53):
+        return quality.astype(np.int64)
+    return quality

@@ -88,6 +88,28 @@ def test_wrong_quality(tmp_path, options, message):
         load_exposures(files(tmp_path, quality(), 11.0), ext="SCI", readnoise=4 * u.electron, **options)
 
 
+@pytest.mark.parametrize("kind", [np.int16, np.uint8, np.int32])
+def test_data_quality_is_no_uncertainty(tmp_path, kind):
+    """The message was that no uncertainty is positive, or a warning of many that are 0."""
+    paths = files(tmp_path, quality().astype(kind))
+    with pytest.raises(
+        InputError, match=r"err_ext must be .* integers, 99.* % of them 0, in extension DQ .* as dq_ext="
+    ):
+        load_exposures(paths, ext="SCI", err_ext="DQ", readnoise=4 * u.electron)
+
+
+def test_bits_apply_to_an_extension_mask(tmp_path):
+    paths = files(tmp_path, quality())
+    for path in paths:
+        with fits.open(path, mode="update") as hdus:
+            hdus[2].name = "MASK"
+    noise = {"ext": "SCI", "readnoise": 4 * u.electron}
+    assert load_exposures(paths, **noise).bad[0].sum() == 6
+    for ext in ("MASK", 2):
+        assert load_exposures(paths, dq_ext=ext, bits=1 | 4, **noise).bad[0].sum() == 2
+    assert load_exposures(paths, dq_ext="MASK", bits=0, **noise).bad is None
+
+
 @pytest.mark.parametrize("name", ["MASK", "UNCERT"])
 def test_extensions_of_another_shape_are_refused(tmp_path, name):
     path = files(tmp_path)[0]

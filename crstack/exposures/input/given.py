@@ -86,6 +86,10 @@ class GivenExposure:
         Arguments that would read an extension of the file, and the name of the extension.
     twins : tuple
         Name of the extension and the numbers of all images of this name, if there are several; else empty.
+    quality : `~numpy.ndarray` or None
+        Image of the bits that make values bad, if an extension of the file holds them.
+    extensions : dict
+        Extension of the file that holds "bad values" and "uncertainties", if one does.
     """
 
     name: str
@@ -100,6 +104,8 @@ class GivenExposure:
     limit: tuple[float, str] | None = None
     unused: tuple = ()
     twins: tuple = ()
+    quality: np.ndarray | None = None
+    extensions: dict = field(default_factory=dict)
 
     @property
     def shape(self):
@@ -143,6 +149,7 @@ class GivenExposure:
             data=self.data[section],
             mask=cut(self.mask),
             saturated=cut(self.saturated),
+            quality=cut(self.quality),
             uncertainty=uncertainty,
             header=header,
             wcs=wcs,

@@ -5,36 +5,28 @@ from collections.abc import Mapping
 
 import astropy.units as u
 import numpy as np
-from astropy.nddata import (
-    CCDData,
-    InverseVariance,
-    NDData,
-    StdDevUncertainty,
-    UnknownUncertainty,
-    VarianceUncertainty,
-)
+from astropy.nddata import CCDData, NDData, UnknownUncertainty
 from astropy.utils.masked import Masked
 
 from crstack.exceptions import InputError
 from crstack.exposures.bad_values.saturation import stated_limit
+from crstack.exposures.input.extensions import (
+    UNCERTAINTIES,
+    bad_of_file,
+    extensions_of,
+    twins_of,
+    uncertainty_of_file,
+    unused_planes,
+)
 from crstack.exposures.input.given import GivenExposure, Reading
 from crstack.exposures.input.headers import cleaned_header, split_wcs
-from crstack.exposures.quality import unusable
-from crstack.files.fits_reading import ERRORS, QUALITY, image_extension, image_in_parts, opened_fits, plane_shape
+from crstack.files.fits_reading import image_extension, image_in_parts, opened_fits
 from crstack.files.headers import inherited_header
 from crstack.files.units import check_unit, unit_of_header
 from crstack.utils.validation import check_image_shape
 from crstack.utils.warn import warn_user
 
 __all__ = ["as_given", "read_exposure", "warn_of_cards", "without_mask", "writable_header"]
-
-#: kinds of uncertainty by UTYPE, as `~astropy.nddata.CCDData.write` has it
-UNCERTAINTIES = {kind.__name__: kind for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)}
-#: the same by the name of the extension, if there is no UTYPE; any other name means standard deviations
-_BY_NAME = {
-    **dict.fromkeys(("VAR", "VARIANCE", "VARPLANE"), VarianceUncertainty),
-    **dict.fromkeys(("IVAR", "INVVAR", "INVERSE_VARIANCE"), InverseVariance),
-}
 
 
 def read_exposure(
@@ -111,11 +103,12 @@ def _from_file(path, reading):
         hdu = image_extension(hdus, path, reading.ext, name="ext")
         data = image_in_parts(hdu)
         header = inherited_header(hdus, hdu)
-        mask, saturated = _bad_of_file(hdus, path, reading, data.shape)
-        uncertainty = _uncertainty_of_file(hdus, path, reading, data.shape)
+        bad = bad_of_file(hdus, path, reading, data.shape)
+        uncertainty = uncertainty_of_file(hdus, path, reading, data.shape)
         unit = reading.unit or unit_of_header(header, path)
-        unused = _unused_planes(hdus, reading, data.shape)
-        twins = _twins(hdus, reading.ext)
+        extensions = extensions_of(hdus, reading)
+        unused = unused_planes(hdus, reading, data.shape)
+        twins = twins_of(hdus, reading.ext)
     if unit is None:
         raise InputError(
             f"unit must be given, because BUNIT is absent in {path}; got None: give unit=u.adu or unit=u.electron, or "
@@ -124,59 +117,22 @@ def _from_file(path, reading):
     limit = stated_limit(header)
     header, changes = cleaned_header(header)
     header, wcs = split_wcs(header)
-    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs, limit, unused, twins)
-
-
-def _plane_of(hdus, ext, path, shape, name):
-    """Data of an extension that belongs to the image."""
-    data = image_in_parts(image_extension(hdus, path, ext, name=name))
-    check_image_shape(f"extension {ext} of {path}", data.shape, shape)
-    return data
-
-
-def _bad_of_file(hdus, path, reading, shape):
-    """(bad, saturated) from the extensions of mask and data quality; None for each that there is not."""
-    mask = saturated = None
-    if "MASK" in hdus and reading.ext != "MASK":
-        mask = _plane_of(hdus, "MASK", path, shape, "extension").astype(bool)
-    if reading.dq_ext is not None:
-        quality = _plane_of(hdus, reading.dq_ext, path, shape, "dq_ext")
-        bad, saturated = unusable(quality, reading.bits, path)
-        mask = bad if mask is None else mask | bad
-    return mask, saturated
-
-
-def _unused_planes(hdus, reading, shape):
-    """Data quality and uncertainty of a file that are not read: (argument, name of the extension)."""
-    quality = reading.dq_ext is None and "MASK" not in hdus
-    error = reading.err_ext is None and "UNCERT" not in hdus
-    wanted = [("dq_ext", name) for name in QUALITY if quality] + [("err_ext", name) for name in ERRORS if error]
-    return tuple(
-        (argument, name)
-        for argument, name in wanted
-        if name in hdus and name != reading.ext and plane_shape(hdus[name]) == shape
+    return GivenExposure(
+        path,
+        data,
+        unit,
+        bad.mask,
+        bad.saturated,
+        uncertainty,
+        header,
+        changes,
+        wcs,
+        limit,
+        unused,
+        twins,
+        quality=bad.quality,
+        extensions=extensions,
     )
-
-
-def _twins(hdus, ext):
-    """Name of an extension, and the numbers of the images with this name; empty if there is one only."""
-    if not isinstance(ext, str):
-        return ()
-    numbers = [i for i, hdu in enumerate(hdus) if hdu.name == ext.strip().upper() and plane_shape(hdu)]
-    return (ext, numbers) if len(numbers) > 1 else ()
-
-
-def _uncertainty_of_file(hdus, path, reading, shape):
-    """The uncertainty that a file holds; None if there is none, or none is to be read."""
-    ext = reading.err_ext
-    if ext is None:
-        if "UNCERT" not in hdus or reading.ext == "UNCERT":
-            return None
-        ext = "UNCERT"
-    array = _plane_of(hdus, ext, path, shape, "err_ext")
-    hdu = hdus[ext]
-    kind = UNCERTAINTIES.get(hdu.header.get("UTYPE"), _BY_NAME.get(hdu.name.upper(), StdDevUncertainty))
-    return kind(array)
 
 
 def as_given(item, number, reading):

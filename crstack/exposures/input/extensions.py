@@ -1,0 +1,172 @@
+"""Bad values and the uncertainty of an exposure, from other extensions of its file."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+
+from crstack.exceptions import InputError
+from crstack.exposures.quality import unusable, used_bits
+from crstack.files.fits_reading import ERRORS, QUALITY, image_extension, image_in_parts, plane_shape
+from crstack.utils.validation import check_image_shape
+
+__all__ = [
+    "UNCERTAINTIES",
+    "BadOfFile",
+    "bad_of_file",
+    "extensions_of",
+    "twins_of",
+    "uncertainty_of_file",
+    "unused_planes",
+]
+
+#: kinds of uncertainty by UTYPE, as `~astropy.nddata.CCDData.write` has it
+UNCERTAINTIES = {kind.__name__: kind for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)}
+#: the same by the name of the extension, if there is no UTYPE; any other name means standard deviations
+_BY_NAME = {
+    **dict.fromkeys(("VAR", "VARIANCE", "VARPLANE"), VarianceUncertainty),
+    **dict.fromkeys(("IVAR", "INVVAR", "INVERSE_VARIANCE"), InverseVariance),
+}
+#: the extensions of a mask and an uncertainty that are read without an argument
+MASK, UNCERT = "MASK", "UNCERT"
+#: images of integers with more zeros than this fraction are no uncertainties
+MANY_ZEROS = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class BadOfFile:
+    """Bad values that the extensions of a file state.
+
+    Attributes
+    ----------
+    mask, saturated : `~numpy.ndarray` of bool or None
+        Bad values; those that are bad because they are saturated.
+    quality : `~numpy.ndarray` or None
+        Image of the bits, or of bool, that make the values bad.
+    """
+
+    mask: np.ndarray | None = None
+    saturated: np.ndarray | None = None
+    quality: np.ndarray | None = None
+
+
+def _plane_of(hdus, ext, path, shape, name):
+    """Data of an extension that belongs to the image."""
+    data = image_in_parts(image_extension(hdus, path, ext, name=name))
+    check_image_shape(f"extension {ext} of {path}", data.shape, shape)
+    return data
+
+
+def extensions_of(hdus, reading):
+    """Extensions that hold the bad values and the uncertainties of an exposure.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The file.
+    reading : Reading
+        How it is read.
+
+    Returns
+    -------
+    extensions : dict
+        Number or name of the extension of "bad values" and of "uncertainties"; one is absent if it is not read. Without
+        an argument, MASK and UNCERT are read.
+    """
+    wanted = {"bad values": (reading.dq_ext, MASK), "uncertainties": (reading.err_ext, UNCERT)}
+    found = {}
+    for what, (given, own) in wanted.items():
+        if given is not None:
+            found[what] = given
+        elif own in hdus and reading.ext != own:
+            found[what] = own
+    return found
+
+
+def bad_of_file(hdus, path, reading, shape):
+    """Bad values that the extensions of mask and data quality state.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The file.
+    path : str
+        Its name, for messages.
+    reading : Reading
+        How it is read.
+    shape : tuple of int
+        (ny, nx) of the image.
+
+    Returns
+    -------
+    bad : BadOfFile
+
+    Notes
+    -----
+    An extension MASK is read without an argument, and each of its values except 0 is bad. If ``dq_ext`` names it, the
+    bits that are given decide.
+    """
+    ext = extensions_of(hdus, reading).get("bad values")
+    if ext is None:
+        return BadOfFile()
+    if reading.dq_ext is None:
+        image = _plane_of(hdus, ext, path, shape, "extension")
+        return BadOfFile(image.astype(bool), None, used_bits(image))
+    image = _plane_of(hdus, ext, path, shape, "dq_ext")
+    mask, saturated = unusable(image, reading.bits, path)
+    if MASK in hdus and reading.ext != MASK and hdus[ext] is not hdus[MASK]:
+        mask = mask | _plane_of(hdus, MASK, path, shape, "extension").astype(bool)
+    return BadOfFile(mask, saturated, used_bits(image, reading.bits))
+
+
+def uncertainty_of_file(hdus, path, reading, shape):
+    """The uncertainty that a file holds; None if there is none, or none is to be read.
+
+    Parameters
+    ----------
+    hdus, path, reading, shape
+        As of `bad_of_file`.
+
+    Returns
+    -------
+    uncertainty : `~astropy.nddata.NDUncertainty` or None
+        An extension UNCERT is read without an argument.
+
+    Raises
+    ------
+    InputError
+        If the extension holds data quality.
+    """
+    ext = extensions_of(hdus, reading).get("uncertainties")
+    if ext is None:
+        return None
+    array = _plane_of(hdus, ext, path, shape, "err_ext")
+    zeros = float(np.mean(array == 0)) if array.dtype.kind in "iub" else 0.0
+    if zeros > MANY_ZEROS:
+        raise InputError(
+            f"err_ext must be an image of uncertainties; got integers, {100 * zeros:.4g} % of them 0, in extension "
+            f"{ext} of {path}: is it the data quality? Give that as dq_ext= (command: --dq-ext)"
+        )
+    hdu = hdus[ext]
+    kind = UNCERTAINTIES.get(hdu.header.get("UTYPE"), _BY_NAME.get(hdu.name.upper(), StdDevUncertainty))
+    return kind(array)
+
+
+def unused_planes(hdus, reading, shape):
+    """Data quality and uncertainty of a file that are not read: (argument, name of the extension)."""
+    quality = reading.dq_ext is None and MASK not in hdus
+    error = reading.err_ext is None and UNCERT not in hdus
+    wanted = [("dq_ext", name) for name in QUALITY if quality] + [("err_ext", name) for name in ERRORS if error]
+    return tuple(
+        (argument, name)
+        for argument, name in wanted
+        if name in hdus and name != reading.ext and plane_shape(hdus[name]) == shape
+    )
+
+
+def twins_of(hdus, ext):
+    """Name of an extension, and the numbers of the images with this name; empty if there is one only."""
+    if not isinstance(ext, str):
+        return ()
+    numbers = [i for i, hdu in enumerate(hdus) if hdu.name == ext.strip().upper() and plane_shape(hdu)]
+    return (ext, numbers) if len(numbers) > 1 else ()
