@@ -7,6 +7,7 @@ import numpy as np
 from astropy.table import QTable
 
 from crstack.masks.codes import Code, exposure_name, is_hit, recoded, with_code
+from crstack.not_hits.fainter import fainter_exposures, words_of_fainter
 from crstack.not_hits.nods import is_part_of, moved_traces, nodded, sentence_of_moved, sentence_of_nods, traces_of_nod
 from crstack.not_hits.smooth import find_smooth, sentence_of_smooth
 from crstack.not_hits.sources import find_sources, sentence_of_sources
@@ -107,8 +108,9 @@ class _Found:
         # warning of their own
         if not exposures.comparable:
             return [], [of_trails] if of_trails else []
+        fainter = fainter_exposures(self.sources, exposures)
         of_sources = (
-            sentence_of_sources(self.sources, names),
+            sentence_of_sources(self.sources, names, words_of_fainter(fainter, names) if fainter else ""),
             sentence_of_smooth(self.smooth, names, exposures.unit, unmeasured),
         )
         of_nods = sentence_of_nods(self.nods, names) or _sentence_of_moved(exposures, shifts)

@@ -179,7 +179,7 @@ def named_first(exposures: Sequence[int], fluxes: Sequence[float]) -> list[int]:
     return [k for _, k in sorted(order, key=lambda pair: pair[0])[:MOST_NAMED]]
 
 
-def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
+def sentence_of_sources(table: QTable, names: Sequence[str], cause: str = "") -> str | None:
     """A warning about sources that only some exposures show; None if there are none.
 
     Parameters
@@ -188,6 +188,8 @@ def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
         From `find_sources`.
     names : sequence of str
         Names of the exposures.
+    cause : str, optional
+        What it is, if this is known.
 
     Returns
     -------
@@ -208,8 +210,10 @@ def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
     more = f", and {left} more (in Python: masks.sources)" if left else ""
     one = len(table) == 1
     have, are = ("1 flagged feature has", "It is") if one else (f"{len(table)} flagged features have", "They are")
+    cause = cause or (
+        "an asteroid, a transient, a nod, another field, or an exposure that is not aligned or whose stars are trailed?"
+    )
     return (
-        f"{have} the shape of a source that only some exposures show, in {where}: an asteroid, a transient, a nod, "
-        f"another field, or an exposure that is not aligned or whose stars are trailed? {are} masked with the code "
+        f"{have} the shape of a source that only some exposures show, in {where}: {cause} {are} masked with the code "
         f"SOURCE, but not counted as {'a hit' if one else 'hits'}. {'Place' if one else 'Brightest'}: {places}{more}"
     )
