@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,9 @@ class PreparedStack:
             cr_coincidences = 1
         equalization.check_for(given)
         used = equalization.uses_times
-        warn_of_times(given, used=used, given=not used and equalization.flux_factors is not None)
-        self.given = given
+        wrong = warn_of_times(given, used=used, given=not used and equalization.flux_factors is not None)
+        # wrong times explain a noise that seems wrong
+        self.given = replace(given, doubted=True) if wrong else given
         self.cr_coincidences = cr_coincidences
         self.equalization = equalization
         self.timings: dict[str, float] = {}

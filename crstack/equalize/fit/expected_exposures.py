@@ -255,13 +255,13 @@ class ExpectedExposures:
         return mean_without_hits(cube, variances, contrast)
 
     def own_variances(self, common):
-        """Variance (N, ny, nx) of each exposure at its own throughput."""
+        """Variance (N, ny, nx) of each exposure at its own throughput. One below 0, in a failed fit, has no photons."""
         empty = self.variance_of(np.zeros_like(common))
         photons = np.maximum(self.variance_of(common) - empty, 0)
         noises = np.ones(len(self.factors)) if self.own_noises is None else self.own_noises
         factors = np.ones(len(self.factors)) if self.start is None else self.factors
         return np.stack([
-            np.float32(noise) * (empty + np.float32(factor) * photons)
+            np.float32(noise) * (empty + np.float32(max(factor, 0)) * photons)
             for noise, factor in zip(noises, factors, strict=True)
         ])  # fmt: skip
 

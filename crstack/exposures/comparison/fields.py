@@ -257,6 +257,10 @@ def _faint_words(exposures, i, light):
         f"{exposures.names[i]} shows the structures of {whose} with {light:#.2g} of their light: it is of the same "
         "field, and is used"
     )
+    seconds = exposures.exptimes[i] if exposures.exptimes else None
+    if seconds is not None:
+        clouds = "; if there were clouds, it adds little: leave it out" if light < 1 else ""
+        return f"{words}. Check its exposure time, which is stated as {seconds:g} s{clouds}"
     if light > 1:
         return f"{words}. If its exposure time was longer, write EXPTIME into the headers"
     return (

@@ -208,7 +208,7 @@ def agree(one, other):
     return found.seen >= SHARED * found.number
 
 
-def light_of(data, i, bad=None):
+def light_of(data, i, bad=None, planes=None):
     """Light of an exposure relative to the others, where it shows their structures in proportion.
 
     Parameters
@@ -219,6 +219,8 @@ def light_of(data, i, bad=None):
         Number of the exposure, from 0.
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx), their bad values.
+    planes : list of (`~numpy.ndarray`, float), optional
+        What `significances` returns for these, if it is known.
 
     Returns
     -------
@@ -232,7 +234,7 @@ def light_of(data, i, bad=None):
     the structures that are significant at this ratio must have a quarter of their expected light or more. An exposure
     of another field has only noise at the brightest structures of the others, so that none is significant.
     """
-    planes, scatters = zip(*significances(data, bad), strict=True)
+    planes, scatters = zip(*(planes or significances(data, bad)), strict=True)
     _, _, labels, n = _with_structures_of_others(planes, i)
     if n < FEWEST:
         return None

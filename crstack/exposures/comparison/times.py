@@ -1,13 +1,16 @@
 """Exposure times that differ: flux factors of their ratios."""
 
+import itertools
+
 import numpy as np
 
-from crstack.exposures.comparison.structures import light_of
+from crstack.exposures.comparison.structures import light_of, significances
 from crstack.exposures.comparison.unlike_light import hidden_hits
 from crstack.exposures.cube import Exposures
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
+from crstack.utils.words import plain
 
 __all__ = ["differing_times", "factors_of_times", "warn_of_times"]
 
@@ -57,7 +60,7 @@ def factors_of_times(exposures: Exposures) -> tuple[float, ...] | None:
     return tuple((np.array(times) / np.mean(times)).tolist()) if times else None
 
 
-def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
+def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> bool:
     """Warn of exposure times that differ, and state what is done about it.
 
     Parameters
@@ -69,6 +72,11 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
     given : bool
         Whether the user gave the flux factors, or they are measured before all other terms: there is no warning then.
 
+    Returns
+    -------
+    contradicted : bool
+        Whether the light of the exposures contradicts the times that are used.
+
     Warns
     -----
     CRStackWarning
@@ -76,41 +84,75 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
     """
     times = differing_times(exposures)
     if not times or given:
-        return
+        return False
     words = f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
     if used:
         factors = ", ".join(f"{factor:.4g}" for factor in factors_of_times(exposures) or ())
+        on_light = _words_on_light(exposures, times)
         warn_user(
             f"{words}each exposure is divided by the ratio of its time to the mean: {factors}. Other flux factors can "
             "be given (flux_factors= in Python, flux_factor: in a parameter file)"
-            + _words_on_equal_light(exposures, times)
-            + _words_on_weights(exposures, times)
+            + (on_light or _words_on_weights(exposures, times))
             + _words_on_unlike_times(times)
         )
-        return
+        return bool(on_light)
     warn_user(
         f"{words}the exposures are not divided by them. Give flux factors of the same ratios (flux_factors= in Python, "
         "flux_factor: or differences: auto in a parameter file)" + _words_on_unlike_times(times)
     )
+    return False
 
 
-def _words_on_equal_light(exposures, times):
-    """Words on an exposure whose time differs from those of the others, and whose light does not; or no words."""
+def _words_on_light(exposures, times):
+    """Words on light that contradicts the times: it is equal, or those of two are exchanged; or no words."""
+    if max(times) < CLEARLY * min(times):
+        return ""
+    planes = significances(exposures.data, exposures.bad)
     for i in (int(np.argmax(times)), int(np.argmin(times))):
-        others = np.sort(np.delete(times, i))
-        expected = times[i] / others[(len(others) - 1) // 2]
-        if 1 / CLEARLY < expected < CLEARLY:
-            continue
-        light = light_of(exposures.data, i, exposures.bad)
-        if light is None:
-            light = _light_of_pixels(exposures, i)
-        if light is not None and abs(light - 1) < EQUAL_LIGHT:
+        expected = _expected_light(times, i)
+        light = _light_of(exposures, i, planes)
+        if light is not None and abs(light - 1) < EQUAL_LIGHT and not 1 / CLEARLY < expected < CLEARLY:
             return (
                 f". But {exposures.names[i]} has {light:#.2g} times the light of the others, where the times give "
                 f"{expected:.3g}: combined images are wrong. Is EXPTIME wrong? Give exptime=. Are the exposures "
                 "divided by their times already? Give them a unit per second (BUNIT)"
             )
+    return _words_on_exchanged(exposures, times, planes)
+
+
+def _words_on_exchanged(exposures, times, planes):
+    """Words on two exposures whose light is that of the time of the other one; or no words.
+
+    Clouds hardly ever dim an exposure by just the ratio of two times. ``planes`` are the significances.
+    """
+    lights = {i: _light_of(exposures, i, planes) for i in range(len(times))}
+    lights = {i: light for i, light in lights.items() if light is not None}
+    unlike = [i for i, light in lights.items() if not 1 / CLEARLY < light / _expected_light(times, i) < CLEARLY]
+    for i, j in itertools.combinations(range(len(times)), 2):
+        if not {i, j} & set(unlike) or 1 / CLEARLY < times[i] / times[j] < CLEARLY:
+            continue
+        other = list(times)
+        other[i], other[j] = times[j], times[i]
+        if all(abs(light / _expected_light(other, k) - 1) < EQUAL_LIGHT for k, light in lights.items()):
+            k = i if i in unlike else j
+            return (
+                f". But {exposures.names[k]} has {plain(lights[k], 2)} times the light of the others, where the times "
+                f"give {_expected_light(times, k):.3g}: combined images are wrong. Are the times of "
+                f"{exposures.names[i]} and {exposures.names[j]} exchanged? Give exptime=, in the order of the exposures"
+            )
     return ""
+
+
+def _expected_light(times, i):
+    """Light of exposure ``i`` over that of the others, as their times give it."""
+    others = np.sort(np.delete(times, i))
+    return float(times[i] / others[(len(others) - 1) // 2])
+
+
+def _light_of(exposures, i, planes):
+    """Light of an exposure over that of the others; None if it is not known."""
+    light = light_of(exposures.data, i, exposures.bad, planes)
+    return _light_of_pixels(exposures, i) if light is None else light
 
 
 def _light_of_pixels(exposures, i):
