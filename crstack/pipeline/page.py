@@ -327,6 +327,8 @@ def _with_error(row, name):
     value = row[name]
     if isinstance(value, str | np.str_ | np.integer):
         return str(value)
+    if np.isnan(value):
+        return "\N{EN DASH}"
     if f"{name}_error" not in row.colnames or row[f"{name}_error"] <= 0:
         return f"{value:.4g}"
     error = row[f"{name}_error"]

@@ -181,7 +181,10 @@ def numbers_of_run(job, results, warnings, seconds):
     measured = measured_of(masks.decision)
     if measured is not None:
         table = measured.table()
-        numbers["differences"] = {name: table[name].tolist() for name in table.colnames}
+        # exposures that are not used have NaN, which JSON cannot hold
+        numbers["differences"] = {
+            name: [None if value != value else value for value in table[name].tolist()] for name in table.colnames
+        }
     for name, found in (("flux_factors", equalized.flux), ("offsets", equalized.offsets)):
         if found is not None:
             numbers[name] = {"values": np.array(found.values).tolist(), "errors": np.array(found.errors).tolist()}

@@ -101,7 +101,8 @@ def _draw_numbers(figure, table):
     terms = (*TERMS, *(term for term in TERMS_WHERE_NEEDED if term[1][0] in table.colnames))
     for axes, (title, names, label) in zip(figure.subplots(1, len(terms)), terms, strict=True):
         axes.set_title(title)
-        if all(np.abs(table[name] - (name in RELATIVE)).max() < NOTHING for name in names):
+        # exposures that are not used have NaN
+        if all(np.nanmax(np.abs(table[name] - (name in RELATIVE))) < NOTHING for name in names):
             axes.set(xticks=[], yticks=[])
             sky_is_pattern = names == ("level",) and "pattern" in table.colnames
             words = "none: see the\npattern of the sky" if sky_is_pattern else "no difference"

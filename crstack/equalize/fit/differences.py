@@ -71,6 +71,8 @@ class Differences:
     pattern : tuple of float
         Amplitude of a common pattern of the sky in each exposure, relative to the mean of the exposures: fringes, or a
         sky that ends at dark parts. Empty if it changes no more than the throughput.
+    unused : tuple of int
+        Exposures, from 0, whose values are not used. They have the numbers of one that differs in nothing.
     """
 
     factors: tuple
@@ -92,6 +94,7 @@ class Differences:
     drifts: np.ndarray | None = None
     hot: tuple = ()
     pattern: tuple = ()
+    unused: tuple = ()
 
     def __bool__(self):
         measured = self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
@@ -125,7 +128,8 @@ class Differences:
         Some columns are there only if the term was needed. Names that end in _low and _high are the lowest and the
         highest value: of the surface (electron), of the response along rows or columns, and of the level of each row or
         column (electron). The column hot_pixels is the dark charge of hot pixels, and the column pattern the amplitude
-        of a pattern of the sky, such as fringes. Both are relative to the mean of the exposures.
+        of a pattern of the sky, such as fringes. Both are relative to the mean of the exposures. An exposure whose
+        values are not used has NaN, and "not used" as surface.
 
         Returns
         -------
@@ -137,7 +141,7 @@ class Differences:
         table = Table()
         table["exposure"] = np.arange(len(self.factors)) + 1
         table["level"] = Column(self.levels, unit="electron")
-        table["surface"] = [one or "none" for one in self.surfaces]
+        table["surface"] = ["not used" if i in self.unused else one or "none" for i, one in enumerate(self.surfaces)]
         units = {"throughput": None, "dx": "pix", "dy": "pix", "xx": "pix2", "yy": "pix2", "xy": "pix2"}
         for k, (name, unit) in enumerate(units.items()):
             table[name] = Column(moments[:, k], unit=unit)
@@ -151,6 +155,10 @@ class Differences:
             table[f"{name}_low"], table[f"{name}_high"] = (
                 Column(end(values, axis=1), unit=unit) for end in (np.min, np.max)
             )
+        for i in self.unused:
+            for name in table.colnames:
+                if table[name].dtype.kind == "f":
+                    table[name][i] = np.nan
         return table
 
     def _ranges(self):
@@ -244,7 +252,8 @@ class Differences:
             np.stack([np.full_like(one[0], relative) if k is None else one[k] for k in order])
             for one, relative in zip(self.profiles, kinds, strict=False)
         )
-        return replace(self, **placed)
+        unused = tuple(i for i, k in enumerate(order) if k is None or k in self.unused)
+        return replace(self, **placed, unused=unused)
 
     def summary(self) -> dict[str, list]:
         """What was measured, as lists of numbers by name: one for each exposure.
@@ -271,7 +280,7 @@ class Differences:
         """
         words = {}
         if any(self.surfaces):
-            levels = ", ".join(f"{level:+.4g}" for level in self.levels)
+            levels = self._listed(f"{level:+.4g}" for level in self.levels)
             words["added levels (electron)"] = f"{levels} ({', '.join(one or 'none' for one in self.surfaces)})"
         for line in self.lines:
             limits = ""
@@ -279,21 +288,27 @@ class Differences:
                 limits = f" from {self.limits[0]:.3f} to {self.limits[1]:.3f}"
             words[line.words] = f"measured{limits}"
         if self.hot:
-            shares = ", ".join(f"{one:.3f}" for one in self.hot)
+            shares = self._listed(f"{one:.3f}" for one in self.hot)
             words["dark charge of hot pixels"] = f"{shares} (relative to their mean)"
         if self.pattern:
-            shares = ", ".join(f"{one:.3f}" for one in self.pattern)
+            shares = self._listed(f"{one:.3f}" for one in self.pattern)
             words["amplitudes of a pattern of the sky"] = f"{shares} (relative to their mean)"
         if self.terms is None and not any(map(any, self.steps)):
             return words or {"differences": "none"}
         terms = self.terms or KernelTerms(0, False, False, False)
         if terms.flux:
-            words["throughputs"] = ", ".join(f"{factor:.4f}" for factor in self.factors) + " (relative to their mean)"
+            words["throughputs"] = (
+                self._listed(f"{factor:.4f}" for factor in self.factors) + " (relative to their mean)"
+            )
         if (terms.shift and terms.reach) or any(map(any, self.steps)):
-            words["shifts (dx, dy)"] = ", ".join(f"({dx:+.3f}, {dy:+.3f})" for dx, dy in self.shifts)
+            words["shifts (dx, dy)"] = self._listed(f"({dx:+.3f}, {dy:+.3f})" for dx, dy in self.shifts)
         if self.drifts is not None and self.drifts.any():
             most = np.abs(self.drifts).sum(axis=2).max(axis=1)
-            words["shifts in the corners less those in the centre (pixel)"] = ", ".join(f"{one:.3f}" for one in most)
+            words["shifts in the corners less those in the centre (pixel)"] = self._listed(f"{one:.3f}" for one in most)
         if terms.seeing and terms.reach:
-            words["second moments (pixel squared)"] = ", ".join(f"{(w[0] + w[1]) / 2:+.3f}" for w in self.widths)
+            words["second moments (pixel squared)"] = self._listed(f"{(w[0] + w[1]) / 2:+.3f}" for w in self.widths)
         return words
+
+    def _listed(self, texts):
+        """Texts of all exposures, with "not used" for those whose values are not used."""
+        return ", ".join("not used" if i in self.unused else text for i, text in enumerate(texts))

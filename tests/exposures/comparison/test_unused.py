@@ -153,3 +153,20 @@ def test_a_trace_in_clouds_has_no_shift_along_itself(light):
     if light < 0.2:
         assert "exposure 3 shows the structures of the other exposures with 0." in words
     assert stack.bad is None or not stack.bad[2].all()
+
+
+def test_what_is_measured_says_that_an_exposure_is_not_used():
+    """It had a throughput of 1 and no shift, as if measured."""
+    images = field(1, 3)
+    with pytest.warns(CRStackWarning, match="field"):
+        stack = stack_of([images[0], 0.8 * images[1], field(2, 1)[0], images[2]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CRStackWarning)
+        masks = stack.detect("joint")
+    differences = masks.decision.result.differences
+    assert differences.unused == (2,)
+    table = differences.table()
+    assert np.isnan(table["throughput"]).tolist() == [False, False, True, False]
+    assert table["surface"][2] == "not used"
+    assert differences.in_words()["throughputs"].split(", ")[2] == "not used"
+    assert stack.plot.differences() is not None
