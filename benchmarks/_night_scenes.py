@@ -96,8 +96,12 @@ def _stamps(shape, x, y, radius, profile):
 
 
 def _moffat(fwhm, flux):
-    width = fwhm / 2 / np.sqrt(2 ** (1 / 3) - 1)
-    return lambda k, dx, dy: 2 * flux[k] / (np.pi * width**2) / (1 + (dx**2 + dy**2) / width**2) ** 3
+    widths = np.broadcast_to(fwhm / 2 / np.sqrt(2 ** (1 / 3) - 1), np.shape(flux))
+
+    def profile(k, dx, dy):
+        return 2 * flux[k] / (np.pi * widths[k] ** 2) / (1 + (dx**2 + dy**2) / widths[k] ** 2) ** 3
+
+    return profile
 
 
 def _gaussian(fwhm, flux):
@@ -106,9 +110,24 @@ def _gaussian(fwhm, flux):
 
 
 def imaging(
-    name, shape, n, seed, *, sky=(100,), slope=(0,), fwhm=(2.7,), flux=(1,), shift=((0, 0),), population="cosmic", hot=0
+    name,
+    shape,
+    n,
+    seed,
+    *,
+    sky=(100,),
+    slope=(0,),
+    fwhm=(2.7,),
+    corners=(0,),
+    flux=(1,),
+    shift=((0, 0),),
+    population="cosmic",
+    hot=0,
 ):
-    """Stars and galaxies, and a share of hot pixels; what differs cycles through the exposures."""
+    """Stars and galaxies, and a share of hot pixels; what differs cycles through the exposures.
+
+    In the corners, stars are wider by a share ``corners``.
+    """
     rng = np.random.default_rng([seed, 1])
     ny, nx = shape
     n_stars, n_galaxies = ny * nx // 2500, ny * nx // 15000
@@ -129,9 +148,10 @@ def imaging(
 
     expected, plain = [], []
     columns, rows = np.meshgrid(np.arange(nx) / nx - 0.5, np.arange(ny) / ny - 0.5)
-    settings = (sky, slope, fwhm, flux, shift)
-    for level, tilt, seeing, factor, (dx, dy) in zip(*(_per_exposure(one, n) for one in settings), strict=True):
-        scene = _stamps(shape, x + dx, y + dy, 25, _moffat(seeing, flux_of))
+    far = ((2 * x / nx - 1) ** 2 + (2 * y / ny - 1) ** 2) / 2
+    settings = (sky, slope, fwhm, corners, flux, shift)
+    for level, tilt, seeing, wider, factor, (dx, dy) in zip(*(_per_exposure(one, n) for one in settings), strict=True):
+        scene = _stamps(shape, x + dx, y + dy, 25, _moffat(seeing * (1 + wider * far), flux_of))
         scene += _stamps(shape, gx + dx, gy + dy, 45, galaxies(seeing))
         plain.append(factor * (level + tilt * columns - 0.6 * tilt * rows))
         expected.append(factor * scene + plain[-1])
@@ -233,6 +253,7 @@ SCENES = {
     "imaging sky": (imaging, {"sky": (80, 104, 143, 90, 120)}),
     "imaging slopes": (imaging, {"sky": (80, 104, 143), "slope": (30, -20, 5)}),
     "imaging seeing": (imaging, {"fwhm": (2.4, 2.6, 2.95, 2.5, 2.8)}),
+    "imaging corners": (imaging, {"fwhm": (2.6, 2.7, 2.85), "corners": (0, 0.25, -0.15, 0.1, 0.2)}),
     "imaging all": (
         imaging,
         {"sky": (97, 100, 106), "fwhm": (2.6, 2.7, 2.8), "flux": (0.97, 1, 1.02), "shift": SHIFTS},

@@ -262,6 +262,8 @@ def _differences_of_whole(levels, variance_of, bad, part):
         whole.refine(contrast)
         if part.terms is None and not any(whole.kinds):
             break
+        if whole.fit_kernels(contrast):
+            whole.refine(contrast)
     return whole.result()
 
 

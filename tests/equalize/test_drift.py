@@ -21,7 +21,7 @@ def field(shift, turn):
     """Stars at places that are shifted and turned."""
     rng = np.random.default_rng(5)
     x, y = rng.uniform(12, SHAPE[1] - 12, 40), rng.uniform(12, SHAPE[0] - 12, 40)
-    along, up = positions_of(SHAPE, y, x)
+    along, up = (2 * one / (side - 1) - 1 for one, side in zip((x, y), SHAPE[::-1], strict=True))
     x, y = x + shift[0] - turn * up, y + shift[1] + turn * along
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     image = np.full(SHAPE, SKY)
@@ -75,7 +75,7 @@ def test_change_of_an_image():
     """Where the shift is known, the image is shifted by it; its noise by the squares of the parts."""
     scene = field((0, 0), 0).astype(np.float32)
     drift = np.array([[0.0, -0.1], [0.1, 0.0]])
-    change, variance = drift_of(scene, np.ones_like(scene), drift)
+    change, variance = drift_of(scene, np.ones_like(scene), drift, positions_of(SHAPE))
     true = field((0, 0), 0.1) - scene
     assert np.std(change - true) < 0.1 * np.std(true)
     assert variance[0, 0] == pytest.approx(2 * 0.1**2 * 2 * ((2 / 3) ** 2 + (1 / 12) ** 2), rel=1e-5)

@@ -36,10 +36,10 @@ def test_pixels_beside_hot_ones():
 def test_pixels_that_a_kernel_is_fitted_to(monkeypatch):
     structure = np.random.default_rng(1).permutation(1000.0 * np.arange(500))
     places = np.arange(0, 500, 2)
-    np.testing.assert_array_equal(rounds._some(places, structure), places)
+    np.testing.assert_array_equal(rounds.some_places(places, structure), places)
     monkeypatch.setattr(rounds, "PIXELS_TO_FIT", 60)
     monkeypatch.setattr(rounds, "STRONGEST", 20)
-    found = rounds._some(places, structure)
+    found = rounds.some_places(places, structure)
     strongest = places[np.argsort(structure[places])[-20:]]
     others = places[np.linspace(0, 249, 40).astype(int)]
     np.testing.assert_array_equal(found, sorted({*strongest, *others}))
@@ -133,6 +133,8 @@ def test_noise_of_the_change_by_a_kernel():
         levels=np.zeros((2, 20, 30), np.float32),
         kernels=np.stack([kernel, 0 * kernel]),
         drifts=np.zeros((2, 2)),
+        varying=np.zeros((2, 7, 5)),
+        positions=None,
         steps=((0, 0), (0, 0)),
         factors=nothing + 1,
         sky_along=None,

@@ -9,9 +9,20 @@ import numpy as np
 from crstack.equalize.fit.changes import largest_blur
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.differences import Differences
+from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.fine_surfaces import FEWEST, fine_mesh, surfaces_with_regions
 from crstack.equalize.fit.found_differences import fitted_terms
-from crstack.equalize.fit.rounds import flat_pixels, residuals_of
+from crstack.equalize.fit.kernel import fit_kernels, joined
+from crstack.equalize.fit.kernel_terms import SIZE
+from crstack.equalize.fit.rounds import (
+    LEAST_SHARES,
+    flat_pixels,
+    pixels_of_kernels,
+    pixels_to_fit,
+    residuals_of,
+    some_places,
+    use_kernels,
+)
 from crstack.equalize.fit.surfaces import Mesh, surfaces_of
 from crstack.utils.memory import empty_image, limited_memory
 from crstack.utils.pixels import by_rows, contrast_of
@@ -56,6 +67,7 @@ class ExposuresByBands:
         some, box = copy.copy(self.part), (wide, slice(None))
         some.levels, some.variance_of = np.asarray(self.levels[:, wide]), lambda signal: self.variance_of(signal, box)
         some.bad = None if self.bad is None else self.bad[:, wide]
+        some.positions = positions_of(self.levels.shape[1:], wide)
         for name in ("backgrounds", *STATE):
             setattr(some, name, [one[wide] if np.ndim(one) else one for one in getattr(self, name)])
         some.fill_bad()
@@ -117,6 +129,43 @@ class ExposuresByBands:
             self._interpolated(grid) if kind else np.float32(0)
             for grid, kind in zip(self.grids, self.kinds, strict=True)
         ]
+
+    def fit_kernels(self, contrast):
+        """Fit the kernels to the whole image, if they change over it.
+
+        Returns
+        -------
+        changed : bool
+            Whether they do; if not, those of the part remain.
+        """
+        part = self.part
+        if part.terms is None or part.terms.reach == 0:
+            return False
+        found = self._results_of_bands(lambda some, inner, rows: self._pixels(some, inner, rows, contrast))
+        found = [one for one in found if one is not None]
+        if not found:
+            return False
+        pixels = joined(found)
+        start = None if part.start is None else part.factors
+        fitted = fit_kernels(pixels, [part.terms], LEAST_SHARES[-1], start, varies=True)
+        if not (fitted.drifts.any() or fitted.varying.any()):
+            return False
+        use_kernels(part, fitted, pixels)
+        return True
+
+    def _pixels(self, some, inner, rows, contrast):
+        """Pixels of the rows of a band to which kernels are fitted; None if there are none."""
+        common = some.common(contrast)
+        variance, structure = some.variance_of(common), contrast_of(common)
+        used = np.zeros(common.shape, dtype=bool)
+        used[inner] = pixels_of_kernels(some, common, variance, structure)[inner]
+        reach = SIZE // 2 + max(abs(one) for step in self.part.steps for one in step)
+        used[:, :reach] = used[:, -reach:] = False
+        at = np.arange(rows.start, rows.stop)
+        used[inner][(at < reach) | (at >= self.levels.shape[1] - reach)] = False
+        share = (rows.stop - rows.start) / self.levels.shape[1]
+        place = some_places(np.flatnonzero(used), structure.ravel(), share)
+        return pixels_to_fit(some, common, variance, structure, place, some.positions) if len(place) else None
 
     def _round(self, some, inner, rows, contrast):
         """A round for the rows of a band; medians of its cells, and the numbers of their pixels.

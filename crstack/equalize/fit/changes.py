@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.drift import drift_of
 from crstack.equalize.fit.kernel_terms import SIZE
+from crstack.equalize.fit.varying import varying_change
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.terms.steps import entered, moved
 from crstack.utils.memory import zero_image
@@ -25,6 +26,8 @@ __all__ = [
 BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (7, 5, 9), 1.5
 #: least value of a kernel that counts for the noise, as a share of the largest
 LEAST_STEP = 0.02
+#: error at the edges of an image, as a multiple of the difference between two assumptions on the scene beyond them
+OF_EDGE = np.float32(2)
 #: pixels of the opening that leaves the light of stars and removes that of narrower hits; ratio of the light of the
 #: core of an undersampled star to what is left of it
 OPENING, CORE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool), np.float32(1.5)
@@ -55,7 +58,7 @@ def without_hot(common, variance, noise, moved_by_pixels):
     return scene
 
 
-def change_by_kernel(scene, noise, kernel, drift):
+def change_by_kernel(scene, noise, kernel, drift, varying, positions):
     """Change of a scene by seeing and by a shift of less than a pixel.
 
     Parameters
@@ -66,6 +69,10 @@ def change_by_kernel(scene, noise, kernel, drift):
         (SIZE, SIZE) what the seeing and the shift add to one pixel of light.
     drift : `~numpy.ndarray`
         (2, 2) change of the shift over the image.
+    varying : `~numpy.ndarray`
+        (PARTS, POWERS) change of the kernel over the image, see `~crstack.equalize.fit.varying`.
+    positions : tuple of `~numpy.ndarray`
+        (nx,) x and (ny, 1) y of the pixels, from -1 to 1 over the whole image.
 
     Returns
     -------
@@ -80,9 +87,29 @@ def change_by_kernel(scene, noise, kernel, drift):
         own = _through(noise, rest)
     if drift.any():
         # where the mean shift has brought the scene
-        more, of_drift = drift_of(scene + blur, noise, drift)
+        more, of_drift = drift_of(scene + blur, noise, drift, positions)
         blur, own = blur + more, own + of_drift
-    return _without_noise(blur, own) if np.ndim(blur) else (blur, own)
+    if varying.any():
+        more, of_place = varying_change(scene, noise, varying, positions)
+        blur, own = blur + more, own + of_place
+    if np.ndim(blur) == 0:
+        return blur, own
+    blur, own = _without_noise(blur, own)
+    return blur, own + _error_by_edges(scene, rest)
+
+
+def _error_by_edges(scene, kernel):
+    """Variance (ny, nx) of a scene after a kernel, because the scene beyond the edges is not known.
+
+    The last pixel is assumed to continue there. A star at the edge goes on in another way.
+    """
+    half, error = SIZE // 2, zero_image(scene.shape)
+    turned = [(one, one[::-1], one.T, one.T[::-1]) for one in (error, scene, kernel.astype(np.float32))]
+    for own, inside, steps in zip(*turned, strict=True):
+        strip = inside[: 2 * half]
+        first, second = (ndimage.convolve(strip, steps, mode=mode)[:half] for mode in ("nearest", "mirror"))
+        own[:half] += np.square(OF_EDGE * (first - second))
+    return error
 
 
 def change_by_step(scene, noise, blur, own, factor, step):

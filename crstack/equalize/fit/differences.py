@@ -9,6 +9,7 @@ from astropy.table import Column, Table
 
 from crstack.equalize.fit.kernel_terms import KernelTerms, split_kernel
 from crstack.equalize.fit.surfaces import Mesh
+from crstack.equalize.fit.varying import corners_less_centre
 from crstack.utils.memory import empty_image, in_files
 from crstack.utils.threads import row_bands
 
@@ -66,6 +67,9 @@ class Differences:
     drifts : `~numpy.ndarray` or None
         (N, 2, 2) change of the shift (dx, dy) from the centre of the image to its edges along (x, y), pixels; 0 where
         the shift is the same everywhere.
+    varying : `~numpy.ndarray` or None
+        (N, PARTS, POWERS) change of the kernel over the image, see `~crstack.equalize.fit.varying`; 0 where it is the
+        same everywhere. The shifts that change over the image are part of it.
     hot : tuple of float
         Dark charge of the hot pixels of each exposure, relative to the mean of the exposures; empty if it is the same.
     pattern : tuple of float
@@ -92,6 +96,7 @@ class Differences:
     grids: np.ndarray | None = None
     profiles: tuple = ()
     drifts: np.ndarray | None = None
+    varying: np.ndarray | None = None
     hot: tuple = ()
     pattern: tuple = ()
     unused: tuple = ()
@@ -244,7 +249,7 @@ class Differences:
         for name in ("hot", "pattern"):
             values = getattr(self, name)
             placed[name] = in_list(values, 1.0) if values else ()
-        for name in ("kernels", "kernel_errors", "grids", "drifts"):
+        for name in ("kernels", "kernel_errors", "grids", "drifts", "varying"):
             placed[name] = in_array(getattr(self, name))
         # a response is relative to the exposure, and an added level is in electrons
         kinds = [line.setting == "response" for line in self.lines]
@@ -302,13 +307,32 @@ class Differences:
             )
         if (terms.shift and terms.reach) or any(map(any, self.steps)):
             words["shifts (dx, dy)"] = self._listed(f"({dx:+.3f}, {dy:+.3f})" for dx, dy in self.shifts)
-        if self.drifts is not None and self.drifts.any():
-            most = np.abs(self.drifts).sum(axis=2).max(axis=1)
-            words["shifts in the corners less those in the centre (pixel)"] = self._listed(f"{one:.3f}" for one in most)
+        shifts, moments = self.corners_less_centre()
+        if any(shifts):
+            words["shifts in the corners less those in the centre (pixel)"] = self._listed(f"{x:.3f}" for x in shifts)
         if terms.seeing and terms.reach:
             words["second moments (pixel squared)"] = self._listed(f"{(w[0] + w[1]) / 2:+.3f}" for w in self.widths)
+        if any(moments):
+            name = "second moments in the corners less those in the centre (pixel squared)"
+            words[name] = self._listed(f"{one:+.3f}" for one in moments)
         return words
 
     def _listed(self, texts):
         """Texts of all exposures, with "not used" for those whose values are not used."""
         return ", ".join("not used" if i in self.unused else text for i, text in enumerate(texts))
+
+    def corners_less_centre(self) -> tuple[list[float], list[float]]:
+        """How much shift and seeing change from the centre of the image to the corner that differs most.
+
+        Returns
+        -------
+        shifts, moments : list of float
+            Of each exposure: the largest shift along an axis, pixels, and the change of the second moment of stars
+            (mean of both axes), square pixels.
+        """
+        shifts, moments = [0.0] * len(self.factors), [0.0] * len(self.factors)
+        if self.drifts is not None and self.drifts.any():
+            shifts = np.abs(self.drifts).sum(axis=2).max(axis=1).tolist()
+        if self.varying is not None and self.varying.any():
+            shifts, moments = map(list, zip(*map(corners_less_centre, self.varying), strict=True))
+        return shifts, moments

@@ -20,6 +20,7 @@ from crstack.equalize.fit.common_image import (
     middle_of,
     scene_of_two,
 )
+from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.fit_settings import BY_DEFAULT
 from crstack.equalize.fit.found_differences import found_differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
@@ -27,11 +28,13 @@ from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
 from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, split_kernel
 from crstack.equalize.fit.object_part import object_of
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
+from crstack.equalize.fit.varying import PARTS, POWERS
 from crstack.equalize.terms.hot_pixels import medians_around
 from crstack.equalize.terms.steps import confirmed_steps, moved, shown_by_two, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
+from crstack.utils.pixels import dilate
 from crstack.utils.threads import row_bands
 
 __all__ = ["OF_MEDIAN", "ExpectedExposures", "copied_levels"]
@@ -72,9 +75,11 @@ class ExpectedExposures:
         self.names, self.ladder = names, ladder_of(names)
         n = len(levels)
         self.mesh = Mesh(levels.shape[1:])
+        # of the pixels, from -1 to 1 over the image
+        self.positions = positions_of(levels.shape[1:])
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
-        self.drifts = np.zeros((n, 2, 2))
+        self.drifts, self.varying = np.zeros((n, 2, 2)), np.zeros((n, PARTS, POWERS))
         # whether levels along rows and columns come before the surfaces
         self.lines_first = False
         self.start, self.own_noises = self.settings.start, self.settings.noises
@@ -150,8 +155,9 @@ class ExpectedExposures:
         """Replace bad values of exposures at the level of the common image by the median of the others, in place.
 
         The values that replaced them before are at the level of the other exposures, which may have another response.
+        Of exposures that are shifted, they show another part of the scene.
         """
-        if self.bad is None or (self.gains is None and self.added is None):
+        if self.bad is None or (self.gains is None and self.added is None and not any(map(any, self.steps))):
             return
         bad = stacked(moved(self.bad[i], (-dx, -dy)) for i, (dx, dy) in enumerate(self.steps))
         some = bad.any(axis=0) & ~bad.all(axis=0)
@@ -186,6 +192,7 @@ class ExpectedExposures:
             )
         ])  # fmt: skip
         fill_what_enters(cube, self.steps)
+        self._fill_bad_of_common(cube)
         sort_exposures(cube)
         common = scene_of_two(middle_of(cube), self.steps)
         self.change(common, self.variance_of(common))
@@ -284,8 +291,12 @@ class ExpectedExposures:
         moved_by_pixels = any(map(any, self.steps))
         if self.kernels.any() or moved_by_pixels:
             scene = without_hot(common, variance, noise, moved_by_pixels)
+        unknown = self._beside_unknown() if moved_by_pixels else None
         for i, (factor, step) in enumerate(zip(np.float32(self.factors), self.steps, strict=True)):
-            blur, own = change_by_kernel(object_of(self, i, scene), noise, self.kernels[i], self.drifts[i])
+            of_place = self.drifts[i], self.varying[i], self.positions
+            blur, own = change_by_kernel(object_of(self, i, scene), noise, self.kernels[i], *of_place)
+            if unknown is not None and np.ndim(blur):
+                own = own + np.where(unknown, np.square(blur), 0)
             change = blur
             if any(step):
                 change, own = change_by_step(scene, noise, blur, own, factor, step)
@@ -298,6 +309,15 @@ class ExpectedExposures:
             self.noises.append(own)
         if moved_by_pixels:
             self._add_unseen(common)
+
+    def _beside_unknown(self):
+        """Pixels (ny, nx) of the common image to which a kernel brings light that no exposure shows; None if none."""
+        if self.bad is None:
+            return None
+        nowhere = np.ones(self.levels.shape[1:], dtype=bool)
+        for plane, (dx, dy) in zip(self.bad[:, :], self.steps, strict=True):
+            nowhere &= moved(plane, (-dx, -dy))
+        return dilate(nowhere, SIZE // 2) if nowhere.any() else None
 
     def _add_unseen(self, common):
         """Add the light of a scene that the common image does not show to the variances of the changes.

@@ -89,6 +89,7 @@ def fitted_terms(fit, whole):
         "terms": fit.terms,
         "steps": fit.steps,
         "drifts": fit.drifts,
+        "varying": fit.varying,
         "grids": _used_grids(whole.grids, whole.kinds),
     }
 

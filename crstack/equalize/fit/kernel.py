@@ -17,10 +17,11 @@ from crstack.equalize.fit.kernel_terms import (
     KernelTerms,
     split_kernel,
 )
+from crstack.equalize.fit.varying import PARTS, POWERS, varying_rows
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads
 
-__all__ = ["FittedKernels", "PixelsToFit", "fit_kernels"]
+__all__ = ["FittedKernels", "PixelsToFit", "fit_kernels", "joined"]
 
 #: prior standard deviation of a coefficient at a distance of one pixel; it falls as the square of the distance. It
 #: limits coefficients that the image does not determine
@@ -43,6 +44,10 @@ AS_FREQUENT, FEW_HITS = 1.5, 5
 SHARPER = 0.3
 #: least cross-validated decrease of chi squared by a kernel, by a seeing beside a throughput, and for each coefficient
 LEAST_GAIN, GAIN_OF_SEEING, OF_COEFFICIENT = 60.0, 9.0, 1.5
+#: fewest pixels from which a kernel is fitted that changes over the image
+FEWEST_OF_VARYING = 2_000
+#: the image has this number of cells along each axis; this share of them has at least this number of the pixels
+CELLS, LEAST_COVERED, FEWEST_IN_CELL = 4, 0.7, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +65,16 @@ class FittedKernels:
     drifts : `~numpy.ndarray`
         (N, 2, 2) change of the shift (dx, dy), in pixels for a step of 1 of the position (x, y); 0 where it is not
         needed.
+    varying : `~numpy.ndarray`
+        (N, PARTS, POWERS) change of the kernel over the image, see `~crstack.equalize.fit.varying`; 0 where it is not
+        needed. The drifts are then part of it.
     """
 
     kernels: np.ndarray
     terms: KernelTerms | None
     errors: np.ndarray
     drifts: np.ndarray
+    varying: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +111,27 @@ class PixelsToFit:
         """Side of the kernels in pixels."""
         return int(np.sqrt(self.surroundings.shape[1]))
 
+    def cover_the_image(self):
+        """Whether there are pixels in most parts of the image, so that changes over it can be fitted."""
+        if len(self.structure) < FEWEST_OF_VARYING or len(self.surroundings) > 1:
+            return False
+        numbers, *_ = np.histogram2d(*self.positions, bins=CELLS, range=[(-1, 1)] * 2)
+        return np.mean(numbers >= FEWEST_IN_CELL) >= LEAST_COVERED
+
     def around(self, start):
         """The same pixels with other targets: the exposures minus the common image times their throughputs (N,)."""
         centre = self.surroundings[:, self.size**2 // 2]
         return replace(self, targets=self.targets - (start - 1)[:, None] * centre)
 
 
-def fit_kernels(pixels, ladder, least_share, start=None):
+def joined(parts):
+    """The `PixelsToFit` of several parts of an image, with positions, as those of one."""
+    one = {"targets": 1, "variances": 1, "surroundings": 2, "structure": 0, "folds": 0, "positions": 1}
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts], axis) for name, axis in one.items()}
+    return PixelsToFit(**arrays)
+
+
+def fit_kernels(pixels, ladder, least_share, start=None, *, varies=False):
     """Fit the kernels of all exposures, with the terms that the data require.
 
     Parameters
@@ -122,6 +145,8 @@ def fit_kernels(pixels, ladder, least_share, start=None):
     start : `~numpy.ndarray`, optional
         (N,) throughputs around which the kernels are fitted, where these are far from 1. The values of an exposure
         that is three times as bright as the common image would be taken for hits.
+    varies : bool, optional
+        Whether the seeing may change over the image, too.
 
     Returns
     -------
@@ -137,18 +162,25 @@ def fit_kernels(pixels, ladder, least_share, start=None):
     if terms == FLUX and with_seeing:
         gain, terms = _flux_or_seeing(full, gain, n)
     kernels, errors = np.zeros((n, size, size)), np.zeros((n, size * size, size * size))
-    drifts = np.zeros((n, 2, 2))
+    drifts, varying = np.zeros((n, 2, 2)), np.zeros((n, PARTS, POWERS))
     if terms is not None:
         basis = terms.basis(size)
-        drifting = pixels.positions is not None and terms.shift and terms.reach > 0
+        moves = pixels.positions is not None and terms.reach > 0
+        drifting = moves and terms.shift
         drifting = drifting and full.gain(basis, True) > gain + LEAST_GAIN + OF_COEFFICIENT * n * drifts[0].size
+        found, more = full, drifts
+        if varies and moves and terms.seeing and pixels.cover_the_image():
+            other = _Normal(pixels, least_share, allows_sharp, varying_rows)
+            if other.gain(basis, True) > other.gain(basis) + LEAST_GAIN + OF_COEFFICIENT * varying.size:
+                found, more, drifting = other, varying, True
         for i in range(n):
-            kernels[i], errors[i], drifts[i] = full.solution(i, basis, drifting)
+            kernels[i], errors[i], of_place = found.solution(i, basis, drifting)
+            more[i] = of_place.reshape(more[i].shape) if drifting else 0
         if with_seeing:
             errors += full.with_wide_seeing(terms, kernels)
         if start is not None:
             kernels[:, size // 2, size // 2] += start - 1
-    return FittedKernels(kernels, terms, errors, drifts)
+    return FittedKernels(kernels, terms, errors, drifts, varying)
 
 
 def _needed(full, ladder, n, terms):
@@ -177,8 +209,6 @@ def _flux_or_seeing(full, gain, n):
 
 def _drift_rows(surroundings, positions):
     """Effect (4, M) of shifts along x and y that change along x and y."""
-    if positions is None:
-        return np.empty((0, surroundings.shape[1]))
     size = int(np.sqrt(len(surroundings)))
     middle, found = size * size // 2, []
     for step in (1, size):
@@ -190,21 +220,24 @@ def _drift_rows(surroundings, positions):
     return np.array(found)
 
 
-def _design(surroundings, positions):
-    """Rows of the design: steps of the kernel, changes of the shift, and a constant."""
-    drifts = _drift_rows(surroundings, positions)
-    return np.concatenate([surroundings, drifts, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
+def _design(surroundings, positions, rows_of_place):
+    """Rows of the design: steps of the kernel, its changes over the image, and a constant."""
+    one = np.ones((1, surroundings.shape[1]))
+    of_place = [] if positions is None else [rows_of_place(surroundings, positions)]
+    return np.concatenate([surroundings, *of_place, one]).astype(np.float64)
 
 
 class _Normal:
-    """Normal equations of each half of the image, for steps of the kernel, changes of the shift, and a constant.
+    """Normal equations of each half of the image, for steps of the kernel, its changes over the image, and a constant.
 
-    If ``allows_sharp`` is set, an exposure may be much sharper than the common image: the cores of all stars then look
+    The changes over the image are those of the shift, or those of other ``rows_of_place(surroundings, positions)``. If
+    ``allows_sharp`` is set, an exposure may be much sharper than the common image: the cores of all stars then look
     hit. A fit without them does not describe them, so that they look hit again.
     """
 
-    def __init__(self, pixels, least_share, allows_sharp=False):
-        designs, size = [_design(one, pixels.positions) for one in pixels.surroundings], pixels.size
+    def __init__(self, pixels, least_share, allows_sharp=False, rows_of_place=_drift_rows):
+        size = pixels.size
+        designs = [_design(one, pixels.positions, rows_of_place) for one in pixels.surroundings]
         self.n_drifts = len(designs[0]) - size**2 - 1
         rows = self._rows(KernelTerms(LARGEST_REACH).basis(size), pixels.positions is not None)
         # rows of the design in each half of the image, for one design or for that of each exposure
@@ -257,16 +290,15 @@ class _Normal:
         return total
 
     def solution(self, i, basis, drifting=False):
-        """Kernel of exposure ``i``, its covariance, and the change (2, 2) of its shift over the image."""
+        """Kernel of exposure ``i``, its covariance, and the coefficients of its changes over the image."""
         rows, prior = self._rows(basis, drifting)
         matrix, vector = sum(self.matrices[i]), sum(self.vectors[i])
         inverse = np.linalg.inv(rows @ matrix @ rows.T + prior)
         coefficients = inverse @ (rows @ vector)
         size, n = basis.shape[1], len(basis)
         wide = basis.reshape(n, -1)
-        kernel, drift = coefficients[:n] @ wide, coefficients[n:-1]
-        drift = drift.reshape(2, 2) if drifting else np.zeros((2, 2))
-        return kernel.reshape(size, size), wide.T @ inverse[:n, :n] @ wide, drift
+        kernel = (coefficients[:n] @ wide).reshape(size, size)
+        return kernel, wide.T @ inverse[:n, :n] @ wide, coefficients[n:-1]
 
     def with_wide_seeing(self, terms, kernels):
         """Covariance (N, size * size, size * size) of kernels, because the seeing may change more than they describe.

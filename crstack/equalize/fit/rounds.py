@@ -4,7 +4,6 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.common_image import CONTRAST
-from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.fine_surfaces import FEWEST as FEWEST_OF_FINE
 from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
 from crstack.equalize.fit.kernel import PixelsToFit, fit_kernels
@@ -16,10 +15,22 @@ from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.medians import median_of_values
 from crstack.utils.pixels import at_pixels, contrast_of
 
-__all__ = ["LEAST_SHARES", "flat_pixels", "refine", "residuals_of", "structure_of"]
+__all__ = [
+    "LEAST_SHARES",
+    "flat_pixels",
+    "pixels_of_kernels",
+    "pixels_to_fit",
+    "refine",
+    "residuals_of",
+    "some_places",
+    "structure_of",
+    "use_kernels",
+]
 
 #: least residual of a kernel in each round, as a share of the contrast
 LEAST_SHARES = (0.1, 0.1, 0.05, 0.01, 0.005)
+#: from this share on, the seeing may change over the image
+SHARE_OF_VARYING = 0.05
 #: contrast of a mean of N values of pure noise, in standard deviations of the mean
 NOISE_CONTRAST = 3.9
 #: pixels are flat below the first multiple of the contrast of noise; those above the second are used for the kernel
@@ -44,14 +55,9 @@ def refine(model, contrast, least_share=None):
     """One round, with kernels if their least residual is given; returns the common image."""
     common = model.common(contrast)
     variance = model.variance_of(common)
-    noise = NOISE_CONTRAST * np.sqrt(variance / len(model.levels))
     structure = contrast_of(common)
     if least_share is not None:
-        used = structure > STRUCTURE * noise
-        used[_beside_hot(common, variance * np.float32(OF_MEDIAN**2 / len(model.levels)))] = False
-        if model.bad is not None:
-            # a kernel would move unknown values from there
-            used[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
+        used = pixels_of_kernels(model, common, variance, structure)
         for edge in incomplete_edges(model.steps, SIZE // 2):
             used[edge] = False
         _fit_kernels(model, common, variance, structure, used, least_share)
@@ -59,6 +65,16 @@ def refine(model, contrast, least_share=None):
     if "backgrounds" in model.names:
         _fit_surfaces(model, [*residuals_of(model, common), variance], flat_pixels(model, structure, variance))
     return common
+
+
+def pixels_of_kernels(model, common, variance, structure):
+    """Pixels (ny, nx) that kernels may be fitted to: those with structure, not beside hot or unknown ones."""
+    used = structure > STRUCTURE * NOISE_CONTRAST * np.sqrt(variance / len(model.levels))
+    used[_beside_hot(common, variance * np.float32(OF_MEDIAN**2 / len(model.levels)))] = False
+    if model.bad is not None:
+        # a kernel would move unknown values from there
+        used[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
+    return used
 
 
 def _fit_surfaces(model, images, flat):
@@ -102,9 +118,27 @@ def residuals_of(model, common):
 
 def _fit_kernels(model, common, variance, structure, used, least_share):
     """Fit the kernels of all exposures to the structure of the pixels that are ``used``, bool (ny, nx)."""
-    place = _some(np.flatnonzero(used), structure.ravel())
+    place = some_places(np.flatnonzero(used), structure.ravel())
     if len(place) < FEWEST or not model.ladder:
         return
+    positions = model.positions if model.settings.drifting else None
+    pixels = pixels_to_fit(model, common, variance, structure, place, positions)
+    start = None if model.start is None else model.factors
+    # with few stars, the assumed residual would hide a difference of throughput of ten per cent
+    for part in SMALLER if len(place) <= FEW else SMALLER[:1]:
+        varies = least_share <= SHARE_OF_VARYING
+        fitted = fit_kernels(pixels, model.ladder, part * least_share, start, varies=varies)
+        if fitted.terms is not None:
+            break
+    use_kernels(model, fitted, pixels)
+
+
+def pixels_to_fit(model, common, variance, structure, place, positions):
+    """The `PixelsToFit` of the pixels of some flat indices ``place`` (M,).
+
+    ``positions`` are (x, y) of the columns and rows, from -1 to 1 over the whole image; None if no kernel may change
+    over it.
+    """
     rows, columns = np.divmod(place, common.shape[1])
     level, around = _local_levels(model, common, variance, structure, (rows, columns))
     surroundings = np.stack([_surroundings(one, rows, columns) for one in images_of_kernels(model, common, level)])
@@ -113,21 +147,23 @@ def _fit_kernels(model, common, variance, structure, used, least_share):
     targets -= signal + around
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
-    positions = positions_of(common.shape, rows, columns) if model.settings.drifting else None
-    pixels = PixelsToFit(targets, variances, surroundings, structure.ravel()[place], folds, positions)
-    start = None if model.start is None else model.factors
-    # with few stars, the assumed residual would hide a difference of throughput of ten per cent
-    for part in SMALLER if len(place) <= FEW else SMALLER[:1]:
-        fitted = fit_kernels(pixels, model.ladder, part * least_share, start)
-        if fitted.terms is not None:
-            break
+    if positions is not None:
+        x, y = positions
+        positions = np.stack([x[columns], y[rows, 0]])
+    return PixelsToFit(targets, variances, surroundings, structure.ravel()[place], folds, positions)
+
+
+def use_kernels(model, fitted, pixels):
+    """Use fitted kernels in a model, if their effect on the pixels is visible."""
     # with a mean change of 0, the common image is to first order the mean of the exposures
     kernels = _with_light(fitted.kernels - fitted.kernels.mean(axis=0), model.start)
     terms, drifts = fitted.terms, fitted.drifts - fitted.drifts.mean(axis=0)
-    effect = np.abs(kernels.reshape(len(kernels), 1, -1) @ surroundings)[:, 0] / np.sqrt(variances)
+    varying = fitted.varying - fitted.varying.mean(axis=0)
+    effect = np.abs(kernels.reshape(len(kernels), 1, -1) @ pixels.surroundings)[:, 0] / np.sqrt(pixels.variances)
     if terms is not None and np.percentile(effect, STRONG) < LEAST_EFFECT:
-        kernels, terms, drifts = np.zeros_like(kernels), None, np.zeros_like(drifts)
-    model.kernels, model.terms, model.covariance, model.drifts = kernels, terms, fitted.errors, drifts
+        kernels, terms, drifts, varying = np.zeros_like(kernels), None, np.zeros_like(drifts), np.zeros_like(varying)
+    model.kernels, model.terms, model.covariance = kernels, terms, fitted.errors
+    model.drifts, model.varying = drifts, varying
     model.factors = 1 + model.kernels.sum(axis=(1, 2))
 
 
@@ -208,10 +244,11 @@ def _beside_hot(common, variance):
     return rows.ravel(), columns.ravel()
 
 
-def _some(places, structure):
-    """At most about `PIXELS_TO_FIT` of some pixels, including those of highest contrast."""
-    if len(places) <= PIXELS_TO_FIT:
+def some_places(places, structure, share=1.0):
+    """At most about ``share * PIXELS_TO_FIT`` of some pixels, including those of highest contrast."""
+    most, strong = int(share * PIXELS_TO_FIT), int(share * STRONGEST)
+    if len(places) <= most:
         return places
-    strongest = places[np.argpartition(structure[places], -STRONGEST)[-STRONGEST:]]
-    others = places[np.linspace(0, len(places) - 1, PIXELS_TO_FIT - STRONGEST).astype(int)]
+    strongest = places[np.argpartition(structure[places], -strong)[-strong:]]
+    others = places[np.linspace(0, len(places) - 1, most - strong).astype(int)]
     return np.union1d(strongest, others)
