@@ -66,7 +66,23 @@ def sentences_of_shifts(masks, exposures, known):
         )
         fixed = sentence_of_fixed_pixels(exposures)
         sentences += [] if fixed is None else [fixed]
-    return sentences + (_sentences_of_trailed_stars(measured, exposures.names, wide) if measured else [])
+    if measured:
+        sentences += _sentences_of_corners(measured, exposures.names)
+        sentences += _sentences_of_trailed_stars(measured, exposures.names, wide)
+    return sentences
+
+
+def _sentences_of_corners(measured, names):
+    """A sentence if the shift in the corners of an exposure is another one than in its centre."""
+    shifts, _ = measured.corners_less_centre()
+    found = [f"{name} by {shift:.1f} pixels" for name, shift in zip(names, shifts, strict=True) if shift > SHIFT]
+    if not found:
+        return []
+    return [
+        f"the field turns, or its scale changes: stars in a corner are shifted against those in the centre, "
+        f"{', '.join(found)} more than in the mean of the exposures. Combined images are blurred there: align the "
+        "exposures first"
+    ]
 
 
 def _sentence_of_width(wide, names):

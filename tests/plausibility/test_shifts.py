@@ -38,7 +38,12 @@ def test_of_two_groups_one_is_named_completely():
     shifts = ((-1.15, 1.13), (-1.16, 1.16), (-1.02, 0.99), (-0.05, 0.13), (0.13, -0.22), (0.20, -0.15))
     none = np.zeros((6, 3))
     measured = SimpleNamespace(
-        shifts=shifts, widths=none, kernel_errors=np.full((6, 6), 0.01), steps=np.zeros((6, 2)), factors=(1.0,) * 6
+        shifts=shifts,
+        widths=none,
+        kernel_errors=np.full((6, 6), 0.01),
+        steps=np.zeros((6, 2)),
+        factors=(1.0,) * 6,
+        corners_less_centre=lambda: ([0.2, 0.0, 0.3, 0.9, 0.5, 0.1], [0.0] * 6),
     )
     masks = replace(
         MaskSet({name: np.zeros(SHAPE, np.uint8) for name in names}), decision=SimpleNamespace(measured=measured)
