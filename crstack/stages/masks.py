@@ -18,7 +18,7 @@ from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision, Method, measured_of
 from crstack.mmcosmic import MMDecision
 from crstack.not_hits.classes import classified
-from crstack.plausibility import check_plausible, is_misaligned
+from crstack.plausibility import check_plausible, is_misaligned, sentence_of_traces
 from crstack.prepared import PreparedStack, Progress, report_stage
 from crstack.stages.combining import expected_once
 from crstack.stages.deciding import checked_decision
@@ -121,7 +121,11 @@ def masks_of_decision(
         unmeasured=_unmeasured(prepared.equalization),
     )
     # where the exposures are not aligned, stars look like sources of some exposures: `check_masks` names this cause
-    for sentence in sentences if is_misaligned(decision, exposures, len(sources)) else [*of_sources, *sentences]:
+    found = sentences if is_misaligned(decision, exposures, len(sources)) else [*of_sources, *sentences]
+    measured = measured_of(decision)
+    shifts = None if measured is None else measured.shifts
+    cause = sentence_of_traces(trails, len(sources), exposures, shifts=shifts)
+    for sentence in found if cause is None else [cause]:
         warn_user(sentence)
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},

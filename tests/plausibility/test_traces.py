@@ -1,0 +1,96 @@
+"""Traces that clouds dim, or that were nodded: the cause is named in place of trails and sources."""
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from support.stacks import stack_of
+
+from crstack import CRStack
+from crstack.datasets import make_stack
+from crstack.exposures import load_exposures
+from crstack.not_hits.trails import Trail
+from crstack.plausibility import sentence_of_traces
+
+SHAPE = (300, 400)
+#: of one of the spectra of the scene
+ALONG = Trail(1, 1.0, 104.0, 400.0, 105.5, 14.0, 5000)
+
+
+def messages(stack):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stack.detect()
+    return [str(one.message) for one in caught]
+
+
+def slit(light, sky):
+    return make_stack("slit", shape=SHAPE, n_exposures=len(light), seed=5, flux_factors=light, sky_factors=sky)
+
+
+def nodded(steps, seed=5):
+    """A target that moves along the slit, and a sky that does not."""
+    simulated = make_stack("slit", shape=SHAPE, n_exposures=len(steps), seed=seed)
+    sky = np.median(simulated.expected[0], axis=0)
+    target = simulated.expected[0] - sky
+    rng = np.random.default_rng(seed)
+    images = []
+    for hits, step in zip(simulated.hits, steps, strict=True):
+        light = np.maximum(sky + np.roll(target, step, axis=0), 0)
+        images.append((rng.poisson(light) + rng.normal(0, 3.4, SHAPE) + hits).astype(np.float32))
+    return [CCDData(one, unit="adu") for one in images], {"gain": simulated.gain, "readnoise": simulated.readnoise}
+
+
+@pytest.mark.parametrize(
+    ("light", "sky", "words"),
+    [
+        ((1, 1, 0.02), (1, 1, 50), "exposure 3 has 0.02"),
+        ((1, 0.02), (1, 50), "exposure 2 has 0.02"),
+        ((0.02, 1, 1), (50, 1, 1), "exposure 1 has 0.02"),
+    ],
+)
+def test_traces_that_clouds_dim_are_named(light, sky, words):
+    """They were straight trails, sources and a nod."""
+    texts = messages(stack_of(slit(light, sky)))
+    assert any("traces are flagged, because exposures have unlike" in one and words in one for one in texts)
+    assert not any("straight trails" in one or "shape of a source" in one or "nodded" in one for one in texts)
+
+
+@pytest.mark.parametrize(("steps", "exposures"), [((0, 40), (2,)), ((0, 40, 40, 0), (2, 3)), ((40, 0, 0), (2, 3))])
+def test_a_nod_beside_sky_lines_is_named(steps, exposures):
+    images, noise = nodded(steps)
+    texts = messages(CRStack(images, **noise))
+    step = steps[exposures[0] - 1] - steps[0]
+    moved = ", ".join(f"exposure {i} by {step:+d} pixels along y" for i in exposures)
+    assert any(
+        f"traces lie at another place than in exposure 1: {moved}. Was the target nodded" in one for one in texts
+    )
+    assert not any("straight trails" in one or "shape of a source" in one for one in texts)
+
+
+def loaded(simulated, trail=0.0):
+    """Exposures, of which the first may hold a satellite."""
+    images = [one.data.copy() for one in simulated.exposures]
+    rows, columns = np.indices(images[0].shape)
+    images[0][np.abs(rows - 104 - 1.5 * columns / 400) < 6] += trail
+    ccds = [CCDData(one, unit="adu") for one in images]
+    return load_exposures(ccds, gain=simulated.gain, readnoise=simulated.readnoise)
+
+
+def test_a_satellite_is_no_trace():
+    exposures = loaded(make_stack("imaging", shape=SHAPE, seed=3, flux_factors=(1, 1, 1)), 400.0)
+    assert sentence_of_traces([ALONG], 0, exposures) is None
+
+
+def test_traces_of_all_exposures_are_no_cause():
+    exposures = loaded(slit((1, 0.9, 0.95), (1, 1, 1)))
+    assert sentence_of_traces([ALONG], 5, exposures) is None
+
+
+def test_a_measured_shift_is_no_nod():
+    images, noise = nodded((0, 12))
+    exposures = load_exposures(images, **noise)
+    assert "by +12 pixels along y" in sentence_of_traces([], 5, exposures)
+    assert sentence_of_traces([], 5, exposures, shifts=[(0.0, 0.0), (0.1, 12.2)]) is None
+    assert sentence_of_traces([], 0, exposures) is None
