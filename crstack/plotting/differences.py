@@ -23,6 +23,8 @@ TERMS = (
 )
 #: terms that have a panel only where they differ
 TERMS_WHERE_NEEDED = (
+    ("corner shift", ("corner_shift",), "corner less centre (pixel)"),
+    ("corner moment", ("corner_moment",), "corner less centre (pixel\N{SUPERSCRIPT TWO})"),
     ("pattern of the sky", ("pattern",), "amplitude over the mean"),
     ("hot pixels", ("hot_pixels",), "dark charge over the mean"),
 )

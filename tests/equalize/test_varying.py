@@ -68,6 +68,9 @@ def test_moments_in_the_corners():
     assert max(shifts) < 0.1
     words = found.in_words()
     assert "second moments in the corners less those in the centre (pixel squared)" in words
+    table = found.table()
+    assert (str(table["corner_shift"].unit), str(table["corner_moment"].unit)) == ("pix", "pix2")
+    np.testing.assert_array_equal([table["corner_shift"], table["corner_moment"]], [shifts, moments])
     np.testing.assert_allclose(found.varying.mean(axis=0), 0, atol=1e-9)
     order = np.array([2, 0, 1])
     np.testing.assert_array_equal(found.ordered(order).varying, found.varying[order])
@@ -79,6 +82,7 @@ def test_the_same_seeing_everywhere_needs_no_change():
     assert found.terms.seeing
     assert not found.varying.any()
     assert found.corners_less_centre() == ([0.0] * 3, [0.0] * 3)
+    assert "corner_moment" not in found.table().colnames
 
 
 def test_the_change_is_that_of_the_fitted_rows():

@@ -57,7 +57,14 @@ def test_terms_and_their_errors(stack):
 
 
 @pytest.mark.parametrize(
-    ("column", "title"), [("pattern", "pattern of the sky"), ("hot_pixels", "hot pixels")], ids=["pattern", "hot"]
+    ("column", "title"),
+    [
+        ("pattern", "pattern of the sky"),
+        ("hot_pixels", "hot pixels"),
+        ("corner_shift", "corner shift"),
+        ("corner_moment", "corner moment"),
+    ],
+    ids=["pattern", "hot", "shift", "moment"],
 )
 @pytest.mark.parametrize("level", [0.0, 3.0])
 def test_a_pattern_and_hot_pixels_have_panels_where_they_differ(column, title, level):

@@ -20,6 +20,8 @@ __all__ = ["NAMES", "Differences"]
 
 #: what can be measured
 NAMES = ("backgrounds", "flux_factors", "offsets", "response", "seeing")
+#: columns of the table where the shift, or the seeing, changes over the image
+IN_CORNERS = ("corner_shift", "corner_moment")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,9 +134,10 @@ class Differences:
 
         Some columns are there only if the term was needed. Names that end in _low and _high are the lowest and the
         highest value: of the surface (electron), of the response along rows or columns, and of the level of each row or
-        column (electron). The column hot_pixels is the dark charge of hot pixels, and the column pattern the amplitude
-        of a pattern of the sky, such as fringes. Both are relative to the mean of the exposures. An exposure whose
-        values are not used has NaN, and "not used" as surface.
+        column (electron). The columns corner_shift (pixel) and corner_moment (square pixels) are what
+        `corners_less_centre` gives. The column hot_pixels is the dark charge of hot pixels, and the column pattern the
+        amplitude of a pattern of the sky, such as fringes. Both are relative to the mean of the exposures. An exposure
+        whose values are not used has NaN, and "not used" as surface.
 
         Returns
         -------
@@ -151,6 +154,9 @@ class Differences:
         for k, (name, unit) in enumerate(units.items()):
             table[name] = Column(moments[:, k], unit=unit)
             table[f"{name}_error"] = Column(self.kernel_errors[:, k], unit=unit)
+        for name, unit, values in zip(IN_CORNERS, ("pix", "pix2"), self.corners_less_centre(), strict=True):
+            if any(values):
+                table[name] = Column(values, unit=unit)
         if self.hot:
             table["hot_pixels"] = self.hot
         if self.pattern:
