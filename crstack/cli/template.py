@@ -17,6 +17,9 @@ rnoise: {rnoise}
 bias: {bias}
 # saturation: 65535   # crstack only: values from this level on (ADU) are bad
 # trim: header:TRIMSEC # crstack only: section to keep of raw images
+# dq_ext: DQ          # crstack only: extension of the data quality
+# bits: stsci         # crstack only: its bits that make a value bad (any)
+# err_ext: ERR        # crstack only: extension of the uncertainty
 #------------------------------------------------------------------------------
 #------------------------------------------------------------------------------
 requirements:
