@@ -16,6 +16,8 @@ __all__ = ["Viewer", "write_report"]
 
 #: characters of all figures together; those that do not fit are links
 FIGURES = 900_000
+#: an error below this is that of rounding
+LEAST_ERROR = 1e-6
 #: figures that the page shows, in this order; the viewer replaces the others
 SHOWN = ("diagnostic_histogram2d", "differences", "flux_factor", "xyoffset_crosscorr")
 CAPTIONS = {
@@ -329,8 +331,9 @@ def _with_error(row, name):
         return str(value)
     if np.isnan(value):
         return "\N{EN DASH}"
-    if f"{name}_error" not in row.colnames or row[f"{name}_error"] <= 0:
-        return f"{value:.4g}"
+    # a term that is not needed may have the error of rounding
+    if f"{name}_error" not in row.colnames or not row[f"{name}_error"] > LEAST_ERROR:
+        return f"{0.0 if abs(value) < LEAST_ERROR else value:.4g}"
     error = row[f"{name}_error"]
     decimals = max(0, 1 - int(np.floor(np.log10(error))))
     return f"{value:.{decimals}f} \N{PLUS-MINUS SIGN} {error:.{decimals}f}"

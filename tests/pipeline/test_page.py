@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from PIL import Image
 
 from crstack.pipeline import page
@@ -74,3 +75,9 @@ def test_a_smooth_image_has_no_steps_in_fewer_colours(tmp_path, monkeypatch):
     assert len(np.unique(found.reshape(-1, 3), axis=0)) < 256
     means = [one.reshape(10, 10, 10, 10, 3).mean(axis=(1, 3)) for one in (found, smooth)]
     np.testing.assert_allclose(*means, atol=4)
+
+
+def test_an_error_of_rounding_is_not_shown():
+    """The report had 0.000000000000 +- 0.000000000029."""
+    table = Table({"dx": [0.0, 3e-12, np.nan], "dx_error": [2.9e-11, 0.0, np.nan]})
+    assert [page._with_error(row, "dx") for row in table] == ["0", "0", "\N{EN DASH}"]
