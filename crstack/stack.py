@@ -9,7 +9,7 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from crstack import equalize
-from crstack.combine import Combination
+from crstack.combine import Combination, best_combination
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.combiner import WITHOUT_MASKS
 from crstack.detections import AuxNoise
@@ -310,6 +310,10 @@ class CRStack(MeasuredStack):
         """
         return self.detect() if self._masks is None else self._masks
 
+    def _masks_to_apply(self, masks: MaskSet | None) -> MaskSet:
+        """The masks that are given, checked, or the latest ones."""
+        return self.latest_masks() if masks is None else self.check_masks(masks)
+
     # combined images
 
     @overload
@@ -324,7 +328,7 @@ class CRStack(MeasuredStack):
 
     def combine(
         self,
-        name: str = "meancr2",
+        name: str = AUTO,
         masks: MaskSet | None = None,
         *,
         full_output: bool = False,
@@ -338,8 +342,9 @@ class CRStack(MeasuredStack):
 
         Parameters
         ----------
-        name : {"mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint"}
-            The combination; "meanjoint" needs masks of the joint decision.
+        name : {"auto", "mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint"}
+            The combination. "auto" is "meanjoint" for masks of the joint decision, and "meancr2" for other masks.
+            "meanjoint" needs masks of the joint decision.
         masks : MaskSet, optional
             Masks to apply. By default `latest_masks`, except for "mean", "median" and "min". The values of these three
             do not depend on masks. If masks are given, their variances include the exposures that are hit.
@@ -371,14 +376,15 @@ class CRStack(MeasuredStack):
         CRStackWarning
             If levels differ by more than their noise, for "median" and "min", unless ``differences=None``.
         """
-        if masks is None:
-            masks = self._masks if name in WITHOUT_MASKS else self.latest_masks()
+        if masks is None and name in WITHOUT_MASKS:
+            masks = self._masks
         else:
-            masks = self.check_masks(masks)
+            masks = self._masks_to_apply(masks)
+            name = best_combination(masks) if name == AUTO else name
         check_choice("variance", variance, ("model", "sample"))
-        options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
-        options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
-        result = combined(name, self.prepared, masks, options)
+        weights = arguments.definite_weights(weights)
+        options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
+        result = combined(name, self.prepared, masks, options | {"weights": weights})
         warn_of_levels(name, self.prepared)
         return result if full_output else result.ccd
 
@@ -433,8 +439,7 @@ class CRStack(MeasuredStack):
             The exposures, in the unit and at the level of the input, with the bias subtracted. Exposures of unlike
             exposure times keep their own levels.
         """
-        masks = self.latest_masks() if masks is None else self.check_masks(masks)
-        return list(cleaned(self.prepared, masks))
+        return list(cleaned(self.prepared, self._masks_to_apply(masks)))
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.
@@ -450,8 +455,7 @@ class CRStack(MeasuredStack):
             Its images have the variance of the noise, the header and the WCS.
         """
         self._workspace.refuse("a Combiner of ccdproc")
-        masks = self.latest_masks() if masks is None else self.check_masks(masks)
-        return make_combiner(self.exposures, self.statistics, masks)
+        return make_combiner(self.exposures, self.statistics, self._masks_to_apply(masks))
 
     # tables and figures
 
@@ -470,8 +474,7 @@ class CRStack(MeasuredStack):
         hits : `~astropy.table.QTable`
             A row for each hit.
         """
-        masks = self.latest_masks() if masks is None else self.check_masks(masks)
-        return features_of_mask(name, self.prepared, masks)
+        return features_of_mask(name, self.prepared, self._masks_to_apply(masks))
 
     def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:
         """Diagram, boundary and threshold, for `~crstack.plotting.plot_diagram`.

@@ -60,7 +60,7 @@ def described(value):
     """Names under "Parameters" of a docstring, or under "Attributes" of a class that users do not make."""
     names, section = {"Parameters": [], "Attributes": []}, None
     lines = (inspect.getdoc(value) or "").splitlines()
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+    for line, below in zip(lines, [*lines[1:], ""], strict=False):  # some classes of Python have no docstring
         if re.fullmatch("-{4,}", below):
             section = line
         elif section in names and line and not line[0].isspace() and not re.fullmatch("-{4,}", line):

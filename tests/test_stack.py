@@ -488,3 +488,10 @@ def test_kept_detections_are_read_only(simulated):
 def test_wrong_names_suggest_right_ones(stack, call, match):
     with pytest.raises(CRStackError, match=match):
         call(stack)
+
+
+def test_combination_without_a_name_depends_on_the_masks(stack):
+    for method, name in (("mmcosmic", "meancr2"), ("joint", "meanjoint")):
+        masks = stack.detect(method, aux=None)
+        assert stack.combine(full_output=True).name == name
+        assert stack.combine(masks=masks, full_output=True).name == name

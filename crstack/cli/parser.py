@@ -227,8 +227,9 @@ def _add_decision(plain):
     plain.add_argument(
         "--differences",
         choices=("auto", "given"),
-        help="auto: measure how the exposures differ in sky, throughput, shift and seeing; given: assume that they are "
-        "equal (default: auto for joint, given for other methods, as numina-crmasks does)",
+        help="auto: measure how the exposures differ in sky, throughput, shift and seeing, and use these differences; "
+        "given: measure none, and treat the exposures as equal (default: auto for joint; given for other methods, as "
+        "numina-crmasks does)",
     )
     plain.add_argument(
         "--ext",

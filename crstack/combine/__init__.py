@@ -3,7 +3,7 @@
 from crstack.combine.combiner import FILLS, Combiner
 from crstack.combine.files import read
 from crstack.combine.order import order_mean, order_variance
-from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possible_combinations
+from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, best_combination, possible_combinations
 from crstack.combine.weights import exposure_weights
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Combination",
     "Combiner",
     "PixelFlag",
+    "best_combination",
     "exposure_weights",
     "order_mean",
     "order_variance",

@@ -12,7 +12,7 @@ from crstack.utils.summary import Summary
 if TYPE_CHECKING:
     from crstack.masks import MaskSet
 
-__all__ = ["COMBINATIONS", "Combination", "PixelFlag", "Planes", "possible_combinations"]
+__all__ = ["COMBINATIONS", "Combination", "PixelFlag", "Planes", "best_combination", "possible_combinations"]
 
 #: combinations without masks, those that need them, and the one that needs probabilities
 COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint")
@@ -34,6 +34,22 @@ def possible_combinations(masks: "MaskSet | None") -> tuple[str, ...]:
     if masks is None:
         return COMBINATIONS[:3]
     return COMBINATIONS if masks.probability is not None else COMBINATIONS[:-1]
+
+
+def best_combination(masks: "MaskSet") -> str:
+    """Name the combination to use with masks.
+
+    Parameters
+    ----------
+    masks : MaskSet
+        The masks.
+
+    Returns
+    -------
+    name : str
+        "meanjoint" if the masks have probabilities, as those of the joint decision; otherwise "meancr2".
+    """
+    return "meancr2" if masks.probability is None else "meanjoint"
 
 
 class PixelFlag(IntFlag):

@@ -1,11 +1,11 @@
 """The masks of a stack, by name."""
 
 import os
-import uuid as _uuid
-from collections.abc import Iterator, KeysView, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from astropy.io import fits
@@ -14,14 +14,12 @@ from astropy.wcs import WCS
 
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.files.fits_reading import BROKEN
 from crstack.files.fits_writing import write_fits
-from crstack.files.headers import chip_hdus
 from crstack.masks.codes import Code, exposure_name, with_codes_of_others
 from crstack.masks.counts import table_of_counts
 from crstack.masks.features import find_features
 from crstack.masks.quality import quality_images, write_exposures
-from crstack.masks.reading import masks_from_hdulist
+from crstack.masks.reading import arguments_from_file
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.writing import masks_to_hdulist
 from crstack.utils.memory import limited_memory, place_of
@@ -34,7 +32,7 @@ __all__ = ["MaskSet"]
 
 
 def _new_uuid() -> str:
-    return str(_uuid.uuid4())
+    return str(uuid4())
 
 
 def _read_only(array: np.ndarray | None) -> np.ndarray | None:
@@ -47,12 +45,12 @@ def _read_only(array: np.ndarray | None) -> np.ndarray | None:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MaskSet:
+class MaskSet(Mapping[str, np.ndarray]):
     """The masks of a stack: MEDIANCR, MEANCRT, CRMASK1 to CRMASKN and MEANCR.
 
-    ``masks["MEDIANCR"]`` is a boolean array; iterating gives the names. These arrays, and those of the attributes, are
-    read-only, because a change of one mask would contradict the others. Give ``rules`` to detect, such as pixels to
-    force or to ignore, or edit the file of the masks: see `read`.
+    It is a mapping: ``masks["MEDIANCR"]`` is a boolean array (ny, nx), and iterating gives the names. These arrays, and
+    those of the attributes, are read-only, because a change of one mask would contradict the others. Give ``rules`` to
+    detect, such as pixels to force or to ignore, or edit the file of the masks: see `read`.
 
     Attributes
     ----------
@@ -117,7 +115,7 @@ class MaskSet:
     history: tuple[str, ...] = ()
     steps: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     probability: np.ndarray | None = None
-    uuid: str = field(default_factory=lambda: _new_uuid())
+    uuid: str = field(default_factory=_new_uuid)
     local_medians: tuple[tuple[int, ...], ...] = ()
     flux_factors: tuple[float, ...] = ()
     throughputs: tuple[float, ...] = ()
@@ -130,6 +128,10 @@ class MaskSet:
     decision: "Decision | None" = None
     wcs: WCS | None = None
     origin: tuple[tuple[str, str], ...] = ()
+
+    # two sets of masks are not compared value by value
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __post_init__(self) -> None:
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -160,36 +162,6 @@ class MaskSet:
 
     def __contains__(self, name: object) -> bool:
         return name in self.codes
-
-    def keys(self) -> KeysView[str]:
-        """Name all masks; with this, ``dict(masks)`` has the mask of each name, bool (ny, nx).
-
-        Returns
-        -------
-        names : `collections.abc.KeysView`
-            In the order of the masks.
-        """
-        return self.codes.keys()
-
-    def items(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Iterate over names and masks.
-
-        Returns
-        -------
-        items : iterator of tuple
-            Name, and mask, bool (ny, nx).
-        """
-        return ((name, self[name]) for name in self)
-
-    def values(self) -> Iterator[np.ndarray]:
-        """Iterate over the masks.
-
-        Returns
-        -------
-        masks : iterator of `~numpy.ndarray`
-            Each bool (ny, nx).
-        """
-        return (self[name] for name in self)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {np.count_nonzero(codes)}" for name, codes in self.codes.items())
@@ -466,12 +438,4 @@ class MaskSet:
         InputError
             If the file is missing, not FITS or lacks a mask, if shapes differ, or values are NaN.
         """
-        if not os.path.isfile(path):
-            raise InputError(f"masks must be a FITS file that exists; got {path}")
-        try:
-            with fits.open(path, memmap=False) as hdus:
-                return cls(**masks_from_hdulist(chip_hdus(hdus, chip, path), path))
-        except InputError:
-            raise
-        except BROKEN as error:
-            raise InputError(f"masks must be a readable FITS file; got {path} ({error})") from error
+        return cls(**arguments_from_file(path, chip))

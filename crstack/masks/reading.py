@@ -1,5 +1,6 @@
-"""Masks from FITS extensions."""
+"""Masks from FITS files."""
 
+import os
 import re
 
 import numpy as np
@@ -7,7 +8,8 @@ from astropy.io import fits
 
 from crstack.exceptions import InputError
 from crstack.exposures.input.headers import split_wcs
-from crstack.files.fits_reading import array_in_parts
+from crstack.files.fits_reading import BROKEN, array_in_parts
+from crstack.files.headers import chip_hdus
 from crstack.files.history import history_of
 from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
@@ -15,7 +17,7 @@ from crstack.utils.memory import empty_image, kept, relax
 from crstack.utils.validation import check_number
 from crstack.utils.warn import warn_user
 
-__all__ = ["masks_from_hdulist"]
+__all__ = ["arguments_from_file"]
 
 #: the masks other than those of the exposures
 OF_AVERAGES = ("MEDIANCR", "MEANCRT", "MEANCR")
@@ -29,9 +31,17 @@ OF_EXPOSURES = re.compile(r"(CRMASK|PROB)([1-9]\d*)")
 MANY = 0.2
 
 
-def masks_from_hdulist(hdus, path):
+def arguments_from_file(path, chip=None):
     """Arguments of a `~crstack.masks.MaskSet`, from its file: see `~crstack.masks.MaskSet.read`."""
-    return _MaskFile(hdus, path).arguments()
+    if not os.path.isfile(path):
+        raise InputError(f"masks must be a FITS file that exists; got {path}")
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            return _MaskFile(chip_hdus(hdus, chip, path), path).arguments()
+    except InputError:
+        raise
+    except BROKEN as error:
+        raise InputError(f"masks must be a readable FITS file; got {path} ({error})") from error
 
 
 def _kept(image):

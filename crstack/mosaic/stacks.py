@@ -94,14 +94,14 @@ class Mosaic(Mapping[str, CRStack]):
         """Combine the exposures of each chip, with the number of values used and flags for each pixel."""
 
     def combine(
-        self, name: str = "meancr2", *, full_output: bool = False, **options: Unpack[MosaicCombineOptions]
+        self, name: str = "auto", *, full_output: bool = False, **options: Unpack[MosaicCombineOptions]
     ) -> dict[str, CCDData] | dict[str, Combination]:
         """Combine the exposures of each chip with its latest masks.
 
         Parameters
         ----------
         name : str, optional
-            The combination.
+            The combination, as for `CRStack.combine`.
         full_output : bool, optional
             Return count and flags too.
         **options
@@ -119,7 +119,7 @@ class Mosaic(Mapping[str, CRStack]):
     def write(
         self,
         path: str | os.PathLike,
-        name: str = "meancr2",
+        name: str = "auto",
         *,
         overwrite: bool = False,
         **options: Unpack[MosaicCombineOptions],
@@ -131,7 +131,7 @@ class Mosaic(Mapping[str, CRStack]):
         path : str or path-like
             ``.fits``, ``.fits.gz`` or ``.fits.fz``.
         name : str, optional
-            The combination.
+            The combination, as for `CRStack.combine`.
         overwrite : bool, optional
             Replace the file if it exists; otherwise an existing file is an error.
         **options

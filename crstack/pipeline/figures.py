@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from crstack.combine import best_combination
 from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of
 from crstack.methods import measured_of
@@ -249,7 +250,7 @@ def _hit_pages(results, features):
         path = results.output / f"mediancr_identified_{category}.pdf"
         table = first[first["category"] == category]
         yield _Job(path, _draw_hits, {"view": view, "features": table, "most": -1, "options": in_median})
-    name = "meancr2" if masks.probability is None else "meanjoint"
+    name = best_combination(masks)
     options["corrected"] = name, results.stack.combine(name, masks=masks).data
     arguments = {"features": features[PROBLEMATIC], "most": configuration["maxplots"], "options": options}
     arguments["view"] = results.view(PROBLEMATIC).for_drawing()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from crstack.combine import best_combination
 from crstack.files.whole import atomic_path
 from crstack.masks import exposure_name
 from crstack.methods import measured_of
@@ -194,7 +195,7 @@ def _names(paths):
 
 def _result(stack, masks):
     """Name and image of the best combination."""
-    name = "meancr2" if masks.probability is None else "meanjoint"
+    name = best_combination(masks)
     return name, stack.combine(name, masks=masks)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
+from crstack.combine import best_combination
 from crstack.equalize.terms.compare import compare_fluxes
 from crstack.equalize.terms.offsets import shifted
 from crstack.exceptions import InputError
@@ -226,7 +227,7 @@ class PlotAccessor:
         view, features = self.mask_view(name, masks=masks), self._stack.features(name, masks=masks)
         corrected = None
         if name == PROBLEMATIC:  # the mean with min2d in these pixels alone would show all other hits
-            best = "meancr2" if masks.probability is None else "meanjoint"
+            best = best_combination(masks)
             corrected = best, self._stack.combine(best, masks=masks).data
         options: dict[str, Any] = {"masks": masks, "semiwindow": semiwindow, "color_scale": color_scale}
         return plot_hits(view, features, corrected=corrected, **options)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from astropy.nddata import CCDData
 
-from crstack.combine import Combination, Combiner
+from crstack.combine import Combination, Combiner, best_combination
 from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.clean_values import expected_signal
 from crstack.combine.combiner import WITHOUT_MASKS
@@ -78,9 +78,9 @@ def cleaned(prepared: PreparedStack, masks: MaskSet) -> Iterator[CCDData]:
     masks : `~crstack.masks.MaskSet`
         Masks to apply.
     """
-    name = "meancr2" if masks.probability is None else "meanjoint"
     expected = expected_once(prepared, prepared.exposures, masks)
-    combination = Combiner(prepared.exposures, prepared.statistics, masks, expected=expected).combine(name)
+    combiner = Combiner(prepared.exposures, prepared.statistics, masks, expected=expected)
+    combination = combiner.combine(best_combination(masks))
     if masks.decision is None:
         differences: Sequence[np.ndarray] | None = prepared.equalized.differences
     else:
