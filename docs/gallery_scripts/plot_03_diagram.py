@@ -15,7 +15,7 @@ simulated = make_stack("ifu", shape=(200, 240), hit_rate=0.03, seed=23)
 stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
 stack.mm_diagram(aux="pycosmic", n_simulations=10)
 stack.fit_boundary("spline")
-masks = stack.detect(aux="pycosmic")
+masks = stack.detect("mmcosmic", aux="pycosmic")
 
 # %%
 # Left: simulated pixels without hits. Right: observed pixels. Pixels above the highest line, the boundary, are hit.
