@@ -10,6 +10,7 @@ from crstack.not_hits.nods import is_part_of
 from crstack.not_hits.trails import Trail
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.pixels import EIGHT_CONNECTED
 
 __all__ = ["sentence_of_traces"]
 
@@ -23,6 +24,10 @@ OF_MEDIAN = 1.25
 LINES, AROUND, HIGH = 300, 41, 10.0
 #: least correlation of what a profile has gained with what it has lost, at a shift; least shift (pixels)
 ALIKE, LEAST_MOVE = 0.85, 3
+#: least ratio of the lower to the higher of the light that is gained and lost; beside a satellite the level changes
+BALANCED = 0.3
+#: least part of the side of an image that a trace crosses
+CROSSING = 0.5
 #: fewest sources of single exposures that may be parts of traces
 MANY_SOURCES = 3
 
@@ -33,6 +38,7 @@ def sentence_of_traces(
     exposures: Exposures,
     *,
     shifts: Sequence[tuple[float, float]] | None = None,
+    moved: Sequence[np.ndarray] = (),
 ) -> str | None:
     """A warning about traces that are dimmed or nodded, which then are flagged as trails or sources.
 
@@ -46,16 +52,39 @@ def sentence_of_traces(
         The exposures.
     shifts : sequence of (dx, dy), optional
         Measured shift of each exposure, pixels. A move by as much is no nod.
+    moved : sequence of `~numpy.ndarray`, optional
+        Pixels of each exposure that have the code MOVED, bool (ny, nx): traces that were taken for those of a nod.
 
     Returns
     -------
     sentence : str or None
         None if neither is found.
     """
-    along = [one for one in trails if _angle(one) < FROM_AXIS]
-    if not exposures.comparable or (not along and n_sources < MANY_SOURCES):
+    if not exposures.comparable:
         return None
-    return _of_nod(exposures, shifts) or _of_dimmed(along, exposures)
+    along = [one for one in trails if _angle(one) < FROM_AXIS]
+    # a nod has a sentence of its own, unless some of its traces look like trails or sources
+    unlike = bool(along) or n_sources >= MANY_SOURCES
+    along += [one for i, where in enumerate(moved, start=1) for one in _lines_of(where, i)]
+    return (_of_nod(exposures, shifts) if unlike else None) or _of_dimmed(along, exposures)
+
+
+def _lines_of(where, number):
+    """Straight groups of pixels of an exposure (its ``number``, from 1) that cross much of the image."""
+    labels, _ = ndimage.label(where, EIGHT_CONNECTED)
+    lines = []
+    for k, box in enumerate(ndimage.find_objects(labels), start=1):
+        lengths = [part.stop - part.start for part in box]
+        axis = int(np.argmax(lengths))
+        if lengths[axis] < CROSSING * where.shape[axis]:
+            continue
+        pixels = np.nonzero(labels[box] == k)
+        slope, start = np.polyfit(pixels[axis] + box[axis].start, pixels[1 - axis] + box[1 - axis].start, 1)
+        ends = np.array([box[axis].start, box[axis].stop - 1])
+        along, across = ends + 1.0, start + slope * ends + 1
+        (x1, x2), (y1, y2) = (along, across) if axis else (across, along)
+        lines.append(Trail(number, x1, y1, x2, y2, len(pixels[0]) / lengths[axis], len(pixels[0])))
+    return lines
 
 
 def _angle(trail):
@@ -173,7 +202,8 @@ def _move(first, other):
     """Shift (pixels) at which what a profile has gained is what it has lost; 0 if there is none."""
     change = other - first
     gained, lost = change.clip(0), (-change).clip(0)
-    if min(gained.max(), lost.max()) < HIGH:
+    lower, higher = sorted((gained.sum(), lost.sum()))
+    if min(gained.max(), lost.max()) < HIGH or lower < BALANCED * higher:
         return 0
     found = np.correlate(gained, lost, "full") / np.sqrt((gained**2).sum() * (lost**2).sum())
     shift = int(np.argmax(found)) - (len(first) - 1)

@@ -11,7 +11,7 @@ from crstack.detections import Detections
 from crstack.equalize.settings import Equalization, known_steps, open_settings
 from crstack.joint import JointPosterior
 from crstack.masks import MaskRules, MaskSet
-from crstack.masks.codes import ADDED, exposure_name
+from crstack.masks.codes import ADDED, Code, exposure_name
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
@@ -124,7 +124,8 @@ def masks_of_decision(
     found = sentences if is_misaligned(decision, exposures, len(sources)) else [*of_sources, *sentences]
     measured = measured_of(decision)
     shifts = None if measured is None else measured.shifts
-    cause = sentence_of_traces(trails, len(sources), exposures, shifts=shifts)
+    moved = [codes[exposure_name(i)] == Code.MOVED for i in range(len(exposures))]
+    cause = sentence_of_traces(trails, len(sources), exposures, shifts=shifts, moved=moved)
     for sentence in found if cause is None else [cause]:
         warn_user(sentence)
     masks = MaskSet(

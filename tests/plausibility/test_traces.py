@@ -70,7 +70,7 @@ def test_a_nod_beside_sky_lines_is_named(steps, exposures):
 
 
 def loaded(simulated, trail=0.0):
-    """Exposures, of which the first may hold a satellite."""
+    """Exposures, of which the first may hold a satellite, along the trace of a spectrum."""
     images = [one.data.copy() for one in simulated.exposures]
     rows, columns = np.indices(images[0].shape)
     images[0][np.abs(rows - 104 - 1.5 * columns / 400) < 6] += trail
@@ -78,8 +78,11 @@ def loaded(simulated, trail=0.0):
     return load_exposures(ccds, gain=simulated.gain, readnoise=simulated.readnoise)
 
 
-def test_a_satellite_is_no_trace():
-    exposures = loaded(make_stack("imaging", shape=SHAPE, seed=3, flux_factors=(1, 1, 1)), 400.0)
+@pytest.mark.parametrize("scene", ["imaging", "slit"])
+@pytest.mark.parametrize("light", [40.0, 600.0])
+def test_a_satellite_is_no_trace(scene, light):
+    """One along the trace of a spectrum changed the level beside it, as if the trace had moved."""
+    exposures = loaded(make_stack(scene, shape=SHAPE, seed=3, flux_factors=(1, 1, 1)), light)
     assert sentence_of_traces([ALONG], 0, exposures) is None
 
 
