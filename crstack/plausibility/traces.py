@@ -24,6 +24,8 @@ OF_MEDIAN = 1.25
 LINES, AROUND, HIGH = 300, 41, 10.0
 #: least correlation of what a profile has gained with what it has lost, at a shift; least shift (pixels)
 ALIKE, LEAST_MOVE = 0.85, 3
+#: least height of what a profile gains and loses, relative to the profile: a shift by a part of a pixel changes less
+WHOLE = 0.6
 #: least ratio of the lower to the higher of the light that is gained and lost; beside a satellite the level changes
 BALANCED = 0.3
 #: least part of the side of an image that a trace crosses
@@ -203,7 +205,8 @@ def _move(first, other):
     change = other - first
     gained, lost = change.clip(0), (-change).clip(0)
     lower, higher = sorted((gained.sum(), lost.sum()))
-    if min(gained.max(), lost.max()) < HIGH or lower < BALANCED * higher:
+    least = max(HIGH, WHOLE * min(first.max(), other.max()))
+    if min(gained.max(), lost.max()) < least or lower < BALANCED * higher:
         return 0
     found = np.correlate(gained, lost, "full") / np.sqrt((gained**2).sum() * (lost**2).sum())
     shift = int(np.argmax(found)) - (len(first) - 1)
