@@ -76,6 +76,18 @@ def test_moments_in_the_corners():
     np.testing.assert_array_equal(found.ordered(order).varying, found.varying[order])
 
 
+def test_stars_of_the_corners_are_described():
+    expected, cube = exposures_of((300, 340))
+    found = measure_differences(cube.astype(np.float32), variance_of)
+    each = zip(expected, found.added, found.scales, strict=True)
+    levels = np.array([(one - added) / scale for one, added, scale in each])
+    inside = np.s_[4:-4, 4:-4]
+    stars = expected.mean(axis=0)[inside] > 3 * SKY
+    sigma = np.sqrt(variance_of(expected.mean(axis=0)))[inside]
+    # one kernel for the whole image leaves 1.5 standard deviations
+    assert np.std((levels - levels.mean(axis=0))[:, *inside][:, stars] / sigma[stars]) < 0.6
+
+
 def test_the_same_seeing_everywhere_needs_no_change():
     _, cube = exposures_of((300, 340), in_corners=(0.0, 0.0, 0.0))
     found = measure_differences(cube.astype(np.float32), variance_of)
