@@ -70,7 +70,7 @@ class Differences:
         (N, 2, 2) change of the shift (dx, dy) from the centre of the image to its edges along (x, y), pixels; 0 where
         the shift is the same everywhere.
     varying : `~numpy.ndarray` or None
-        (N, PARTS, POWERS) change of the kernel over the image, see `~crstack.equalize.fit.varying`; 0 where it is the
+        (N, PARTS, POWERS) change of the kernel over the image, see ``crstack.equalize.fit.varying``; 0 where it is the
         same everywhere. The shifts that change over the image are part of it.
     hot : tuple of float
         Dark charge of the hot pixels of each exposure, relative to the mean of the exposures; empty if it is the same.
