@@ -228,7 +228,7 @@ def _add_decision(plain):
         "--differences",
         choices=("auto", "given"),
         help="auto: measure how the exposures differ in sky, throughput, shift and seeing, and use these differences; "
-        "given: measure none, and treat the exposures as equal (default: auto for joint; given for other methods, as "
+        "given: measure none, and use only those that are given (default: auto for joint; given for other methods, as "
         "numina-crmasks does)",
     )
     plain.add_argument(

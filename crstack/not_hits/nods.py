@@ -12,7 +12,15 @@ from crstack.not_hits.straight_lines import lines_near_axes
 from crstack.not_hits.trails import Trail, ends_of, features_along
 from crstack.utils.threads import map_images
 
-__all__ = ["is_part_of", "moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods", "traces_of_nod"]
+__all__ = [
+    "is_part_of",
+    "moved_traces",
+    "nodded",
+    "sentence_of_moved",
+    "sentence_of_nods",
+    "traces_of_nod",
+    "usable_lines",
+]
 
 #: largest angle (degrees) between the trace of a spectrum and the rows or columns, and between traces of one target
 FROM_AXIS, PARALLEL = 10.0, 2.0
@@ -228,19 +236,44 @@ def moved_traces(exposures: Exposures) -> list[tuple[int, str, float]]:
     return found
 
 
-def _profile(exposures, i, axis):
-    """Median along an axis, of some rows or columns, above its surroundings; interpolated over bad ones."""
+def usable_lines(exposures: Exposures, i: int, axis: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Values of the rows or columns of an exposure that have enough valid values, in about `LINES` places of each.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    i : int
+        Number of the exposure, from 0.
+    axis : {1, 0}
+        1 for rows, 0 for columns.
+    least : float
+        A line is usable if more than this fraction of its values is valid.
+
+    Returns
+    -------
+    usable : `~numpy.ndarray` of bool
+        (n,) for all rows or columns.
+    values : `~numpy.ndarray`
+        (usable lines, places); NaN where they are bad.
+    """
     step = max(exposures.shape[axis] // LINES, 1)
     part = (slice(None), slice(None, None, step)) if axis == 1 else (slice(None, None, step), slice(None))
     values = np.array(exposures.data[i][part], dtype=float)
     bad = exposures.bad_of(i)
     if bad is not None:
         values[bad[part]] = np.nan
-    usable = np.isfinite(values).mean(axis=axis) > LEAST_USABLE
+    usable = np.isfinite(values).mean(axis=axis) > least
+    return usable, values[usable] if axis == 1 else values[:, usable].T
+
+
+def _profile(exposures, i, axis):
+    """Median along an axis, of some rows or columns, above its surroundings; interpolated over bad ones."""
+    usable, rows = usable_lines(exposures, i, axis, LEAST_USABLE)
     if not usable.any():
         return np.zeros(len(usable))
     # a row of bad values has no light, and may be another row in each exposure
-    known = _medians(values[usable] if axis == 1 else values[:, usable].T)
+    known = _medians(rows)
     profile = np.interp(np.arange(len(usable)), np.flatnonzero(usable), known)
     return profile - ndimage.median_filter(profile, AROUND, mode="nearest")
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exposures import Exposures
-from crstack.not_hits.nods import is_part_of
+from crstack.not_hits.nods import is_part_of, usable_lines
 from crstack.not_hits.trails import Trail
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
@@ -20,8 +20,8 @@ FROM_AXIS = 10.0
 DIMMED, SIGMAS, LEAST = 0.5, 5.0, 0.01
 #: standard error of a median over that of a mean
 OF_MEDIAN = 1.25
-#: number of columns whose median is a profile; window (pixels) whose median is its level; height in standard errors
-LINES, AROUND, HIGH = 300, 41, 10.0
+#: least valid fraction of a line; window (pixels) whose median is the level of a profile; height in standard errors
+LEAST_USABLE, AROUND, HIGH = 0.5, 41, 10.0
 #: least correlation of what a profile has gained with what it has lost, at a shift; least shift (pixels)
 ALIKE, LEAST_MOVE = 0.85, 3
 #: least height of what a profile gains and loses, relative to the profile: a shift by a part of a pixel changes less
@@ -53,7 +53,7 @@ def sentence_of_traces(
     exposures : `~crstack.exposures.Exposures`
         The exposures.
     shifts : sequence of (dx, dy), optional
-        Measured shift of each exposure, pixels. A move by as much is no nod.
+        Known or measured shift of each exposure, pixels. A move by as much is no nod.
     moved : sequence of `~numpy.ndarray`, optional
         Pixels of each exposure that have the code MOVED, bool (ny, nx): traces that were taken for those of a nod.
 
@@ -182,16 +182,9 @@ def _of_nod(exposures, measured):
 
 def _profile(exposures, i, axis):
     """Medians along an axis above their surroundings, in their standard errors."""
-    step = max(exposures.shape[axis] // LINES, 1)
-    part = (slice(None), slice(None, None, step)) if axis == 1 else (slice(None, None, step), slice(None))
-    values = np.array(exposures.data[i][part], dtype=float)
-    bad = exposures.bad_of(i)
-    if bad is not None:
-        values[bad[part]] = np.nan
-    usable = np.isfinite(values).mean(axis=axis) > 0.5
+    usable, rows = usable_lines(exposures, i, axis, LEAST_USABLE)
     if np.count_nonzero(usable) < 2 * AROUND:
         return np.zeros(len(usable))
-    rows = values[usable] if axis == 1 else values[:, usable].T
     medians = np.nanmedian(rows, axis=1)
     errors = OF_MEDIAN * SIGMA_PER_MAD * np.nanmedian(np.abs(rows - medians[:, None]), axis=1) / np.sqrt(rows.shape[1])
     numbers = np.arange(len(usable))

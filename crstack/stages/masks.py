@@ -122,8 +122,8 @@ def masks_of_decision(
     )
     # where the exposures are not aligned, stars look like sources of some exposures: `check_masks` names this cause
     found = sentences if is_misaligned(decision, exposures, len(sources)) else [*of_sources, *sentences]
-    measured = measured_of(decision)
-    shifts = None if measured is None else measured.shifts
+    measured, offsets = measured_of(decision), prepared.known.offsets
+    shifts = measured.shifts if measured else offsets.values if offsets else None
     moved = [codes[exposure_name(i)] == Code.MOVED for i in range(len(exposures))]
     cause = sentence_of_traces(trails, len(sources), exposures, shifts=shifts, moved=moved)
     for sentence in found if cause is None else [cause]:
