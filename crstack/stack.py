@@ -42,7 +42,7 @@ from crstack.utils.process_memory import MemoryLimit, check_mem_limit
 from crstack.utils.progress import progress_to
 from crstack.utils.summary import Summary
 from crstack.utils.threads import limited_threads, with_limited_threads
-from crstack.utils.validation import check_choice, check_integer
+from crstack.utils.validation import check_integer
 
 if TYPE_CHECKING:
     import ccdproc
@@ -376,13 +376,13 @@ class CRStack(MeasuredStack):
         CRStackWarning
             If levels differ by more than their noise, for "median" and "min", unless ``differences=None``.
         """
+        weights = arguments.definite_weights(weights)
+        arguments.check_combination(name, variance, fill)  # before the masks, which take longer
         if masks is None and name in WITHOUT_MASKS:
             masks = self._masks
         else:
             masks = self._masks_to_apply(masks)
             name = best_combination(masks) if name == AUTO else name
-        check_choice("variance", variance, ("model", "sample"))
-        weights = arguments.definite_weights(weights)
         options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
         result = combined(name, self.prepared, masks, options | {"weights": weights})
         warn_of_levels(name, self.prepared)

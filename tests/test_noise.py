@@ -57,6 +57,7 @@ def test_maps_and_known_variance_follow_a_cutout():
     ("arguments", "message"),
     [
         ({"gain": 2.5, "readnoise": 5 * u.electron}, "gain must be a Quantity"),
+        ({"gain": u.electron / u.adu, "readnoise": 5 * u.electron}, "gain must be .*; got the unit .* alone"),
         ({"gain": GAIN, "readnoise": 5}, "readnoise must be a Quantity"),
         ({"gain": GAIN, "readnoise": -1 * u.electron}, "readnoise must be at least 0; got -1"),
         ({"gain": 0 * GAIN, "readnoise": 1 * u.electron}, "gain must be greater than 0; got 0"),

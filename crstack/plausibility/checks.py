@@ -7,7 +7,7 @@ from crstack.exposures.scatter.noise_of_parts import compare_noise_of_parts
 from crstack.masks.codes import exposure_name
 from crstack.plausibility.counts import of_coincidences, of_mean
 from crstack.plausibility.flagged_structures import warn_of_flagged_structures
-from crstack.plausibility.noise import of_noise, unflagged, warn_of_understated_noise
+from crstack.plausibility.noise import of_hidden_hits, of_noise, unflagged, warn_of_understated_noise
 from crstack.plausibility.pixel_response import of_pixel_response
 from crstack.plausibility.regions import warn_of_region
 from crstack.plausibility.shifts import sentences_of_shifts
@@ -77,7 +77,7 @@ def implausibilities(
         sentences += sentences_of_shifts(masks, exposures, offsets)
         sentences += of_structures(masks, exposures, differences)
         sentences += of_unlike_light(masks, exposures)
-        sentences += of_pixel_response(masks, exposures)
+        sentences += of_pixel_response(masks, exposures) or of_hidden_hits(masks, exposures)
     if noise:
         sentences += of_noise(exposures, sample or unflagged(masks, exposures))
     return sentences

@@ -9,12 +9,14 @@ from crstack.masks.codes import exposure_name
 from crstack.utils.warn import warn_user
 from crstack.utils.words import plain
 
-__all__ = ["of_noise", "unflagged", "warn_of_understated_noise"]
+__all__ = ["of_hidden_hits", "of_noise", "unflagged", "warn_of_understated_noise"]
 
 #: ratio of measured to stated noise above which there is a warning after the joint decision
 UNDERSTATED = 1.15
 #: number of values that give the usual level
 LEVELS = 100_000
+#: scatter beyond the noise, at the usual level and as a multiple of the stated noise, that hides hits
+HIDES = 3.0
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
 
@@ -50,6 +52,49 @@ def of_noise(exposures, sample):
     ]
 
 
+def of_hidden_hits(masks, exposures):
+    """A sentence if the joint decision has measured a scatter of the light that hides hits at the usual level.
+
+    Such a scatter describes bright stars and traces that differ. If it exceeds the noise everywhere, then the fit of
+    the differences has failed.
+    """
+    excess = getattr(getattr(masks.decision, "result", None), "excess", None)
+    if excess is None or not excess.relative:
+        return []
+    levels = _levels(exposures)
+    level = float(np.nanmedian(levels))
+    scatter, stated = excess.relative * max(level, 0), float(np.sqrt(_usual_variance(exposures, level)))
+    if scatter < HIDES * stated:
+        return []
+    unit = exposures.unit
+    factors = ", ".join(f"{one:.3g}" for one in levels / np.nanmean(levels))
+    return [
+        f"the exposures scatter by {100 * excess.relative:.2g} % of their light beyond the noise: by {plain(scatter)} "
+        f"{unit} at a level of {plain(level)} {unit}, where the noise as stated is {plain(stated)} {unit}. Hits below "
+        "this scatter are missed, and the uncertainties of the combined images are too large. The differences of the "
+        f"exposures are not described. For exposures of a flat field, give flux_factors=({factors}); for others, look "
+        "whether one of them differs from the rest, and leave it out"
+    ]
+
+
+def _levels(exposures):
+    """Usual level of each exposure, from some of its values."""
+    step = max(exposures.data[0].size // LEVELS, 1)
+    levels = []
+    for i, plane in enumerate(exposures.data):
+        bad = exposures.bad_of(i)
+        valid = plane.ravel()[::step] if bad is None else plane.ravel()[::step][~bad.ravel()[::step]]
+        levels.append(np.median(valid) if valid.size else np.nan)
+    return np.array(levels, dtype=float)
+
+
+def _usual_variance(exposures, level):
+    """Variance as stated: of the uncertainties, or of the noise at a level."""
+    step = max(exposures.data[0].size // LEVELS, 1)
+    own = [np.median(one.ravel()[::step]) for one in exposures.variances if one is not None]
+    return float(np.median(own if own else exposures.noise.variance(np.float32(level))))
+
+
 def warn_of_understated_noise(masks, exposures):
     """Warn if the joint decision has measured more noise at the usual level than is stated, and nothing warned before.
 
@@ -60,15 +105,14 @@ def warn_of_understated_noise(masks, exposures):
     excess = getattr(result, "excess", None)
     if exposures.doubted or excess is None or not (excess.constant or excess.photons):
         return
-    step = max(exposures.data[0].size // LEVELS, 1)
-    levels = [np.median(plane.ravel()[::step]) for plane in exposures.data]
-    level = float(np.median(levels))
+    levels = _levels(exposures)
+    level = float(np.nanmedian(levels))
     unit = float(np.median(exposures.noise.electrons_per_unit))
-    own = [np.median(one.ravel()[::step]) for one in exposures.variances if one is not None]
-    stated = float(np.median(own if own else exposures.noise.variance(np.float32(level))))
+    own = any(one is not None for one in exposures.variances)
+    stated = _usual_variance(exposures, level)
     found = stated + (excess.constant + excess.photons * max(level, 0) * unit) / unit**2
     measured = getattr(result, "differences", None) is not None
-    if found <= UNDERSTATED**2 * stated or (not measured and np.ptp(levels) > np.sqrt(stated)):
+    if found <= UNDERSTATED**2 * stated or (not measured and np.nanmax(levels) - np.nanmin(levels) > np.sqrt(stated)):
         return
     name = exposures.unit
     warn_user(

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import NDData
 
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.combine import COMBINATIONS, FILLS
 from crstack.detections import AUX_NOISE, AuxNoise, Detections
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -39,6 +40,7 @@ __all__ = [
     "StackOptions",
     "Vote",
     "allow_work",
+    "check_combination",
     "chosen_method",
     "definite_shape",
     "definite_weights",
@@ -264,3 +266,12 @@ def definite_shape(
 def definite_weights(weights: Any) -> Any:
     """A copy of the weights, so that later changes of a list have no effect."""
     return tuple(weights) if isinstance(weights, list | np.ndarray) else weights
+
+
+def check_combination(name: str, variance: str, fill: str | None) -> None:
+    """Raise `InputError` for an unknown combination, or an unknown option of it."""
+    if name != AUTO:
+        check_choice("combination", name, COMBINATIONS)
+    check_choice("variance", variance, ("model", "sample"))
+    if fill is not None:
+        check_choice("fill", fill, FILLS)

@@ -203,6 +203,8 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
         If the value is a bare number, of another unit or shape, masked, not finite or out of bounds.
     """
     if not isinstance(value, u.Quantity):
+        if isinstance(value, u.UnitBase):
+            raise InputError(f"{name} must be a Quantity such as 1 * u.Unit('{unit}'); got the unit {value} alone")
         if hasattr(value, "unit") or isinstance(value, np.ndarray | list | tuple):
             raise InputError(
                 f"{name} must be a Quantity, a number or an image with a unit such as image * u.Unit('{unit}'), "

@@ -8,11 +8,14 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from support.stacks import stack_of
 
+from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.joint import ExcessVariance
-from crstack.plausibility.noise import of_noise, warn_of_understated_noise
+from crstack.plausibility import implausibilities
+from crstack.plausibility.noise import of_hidden_hits, of_noise, warn_of_understated_noise
 
 SHAPE = (40, 50)
 #: variance of a value of the exposures, in ADU squared: 100 / 2 + 2**2
@@ -61,3 +64,33 @@ def test_a_scatter_of_less_than_half_or_more_than_twice_the_noise_is_not_plausib
 
 def test_without_a_known_ratio_no_noise_is_doubted():
     assert of_noise(exposures(), lambda: SimpleNamespace(known_ratios=list, sigma=7.0, level=100.0)) == []
+
+
+@pytest.mark.parametrize(("relative", "hides"), [(0.0, False), (0.2, False), (0.25, True)])
+def test_a_scatter_of_the_light_that_exceeds_three_times_the_noise_at_the_usual_level_hides_hits(relative, hides):
+    sentences = of_hidden_hits(masks_of(ExcessVariance(relative=relative)), exposures())
+    assert len(sentences) == hides
+    if hides:
+        assert "scatter by 25 % of their light beyond the noise: by 25 adu at a level of 100 adu" in sentences[0]
+        assert "give flux_factors=(1, 0.999, 0.999); for others" in sentences[0]
+
+
+def test_hidden_hits_are_among_the_sentences_on_masks():
+    """A fit that fails, as that of flat fields whose levels differ, made masks without hits in silence."""
+    simulated = make_stack("imaging", shape=(60, 70), seed=4)
+    stack = stack_of(simulated)
+    masks = stack.detect()
+    assert implausibilities(masks, stack.exposures, noise=False) == []
+    result = replace(masks.decision.result, excess=ExcessVariance(relative=5.0))
+    masks = replace(masks, decision=replace(masks.decision, result=result))
+    (sentence,) = implausibilities(masks, stack.exposures, noise=False)
+    assert "scatter by 5e+02 % of their light beyond the noise" in sentence
+
+
+def test_bad_values_are_no_part_of_the_usual_level():
+    loaded = exposures()
+    bad = np.ones(loaded.data.shape, dtype=bool)
+    bad[:, :5] = False
+    data = np.where(bad, 1e4, loaded.data).astype(np.float32)
+    loaded = replace(loaded, data=data, bad=bad)
+    assert of_hidden_hits(masks_of(ExcessVariance(relative=0.2)), loaded) == []

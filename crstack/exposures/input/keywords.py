@@ -318,8 +318,12 @@ def section_of(header, keyword, what, shape, name):
     if found is None:
         return None
     first, last, low, high = (int(one) for one in found.groups())
+    where = f"for {name}" if keyword == OF_TEXT else f"in {keyword.name} of {name}"
+    if first > last or low > high:
+        raise InputError(
+            f"{what} must be a section whose first column and row come before its last ones; got {value} {where}"
+        )
     if not (1 <= first <= last <= shape[1] and 1 <= low <= high <= shape[0]):
-        where = f"for {name}" if keyword == OF_TEXT else f"in {keyword.name} of {name}"
         raise InputError(f"{what} must be a section within {shape[1]} x {shape[0]} pixels; got {value} {where}")
     return slice(low - 1, high), slice(first - 1, last)
 
@@ -350,7 +354,16 @@ def section_within(header, value, what, shape, name):
     section = section_of(header, keyword, what, shape, name)
     if section is None:
         found = header[keyword.name]
-        is_file = what == "bias" and ".fit" in str(found).lower()
-        image = f": an image is given as CCDData.read({found!r})" if is_file else ""
-        raise InputError(f"{what} must be a section such as '[1:2048,1:4096]'; got {found!r} for {name}{image}")
+        hint = _instead_of_section(what, found)
+        raise InputError(f"{what} must be a section such as '[1:2048,1:4096]'; got {found!r} for {name}{hint}")
     return section
+
+
+def _instead_of_section(what, found):
+    """What to give in place of a value that is no section; "" if that is not clear."""
+    if what != "bias":
+        return ""
+    if ".fit" in str(found).lower():
+        return f": an image is given as CCDData.read({found!r})"
+    level = _float_of(found)
+    return f": a level is given with its unit, such as {level:g} * u.adu" if np.isfinite(level) else ""
