@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import astropy.units as u
 import numpy as np
 
 from crstack.exceptions import InputError
@@ -13,7 +14,7 @@ from crstack.exposures.bad_values.zeros import find_zeros
 from crstack.exposures.comparison.amplifiers import warn_of_amplifiers
 from crstack.exposures.comparison.copies import is_nearly_same, is_same
 from crstack.exposures.comparison.fields import of_one_field
-from crstack.exposures.comparison.setups import warn_of_setups
+from crstack.exposures.comparison.setups import warn_of_gains, warn_of_setups
 from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance
 from crstack.exposures.left_out import (
@@ -65,13 +66,15 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     Warns
     -----
     CRStackWarning
-        If headers name different filters or gratings. If exposures are saturated, unsigned integers were read as signed
-        ones, or values above 16 bits have wrapped. If pixels are dead, or part of an exposure is blank or has less
-        light than in the others. If an exposure lacks the structures of the others. If the scatter disagrees with the
-        noise.
+        If headers name different filters, gratings or gains. If exposures are saturated, unsigned integers were read as
+        signed ones, or values above 16 bits have wrapped. If pixels are dead, or part of an exposure is blank or has
+        less light than in the others. If an exposure lacks the structures of the others. If the scatter disagrees with
+        the noise.
     """
     _refuse_copies(exposures)
     warn_of_setups(exposures.own_headers, exposures.names)
+    if exposures.unit == u.adu and not any(one is not None for one in exposures.variances):
+        warn_of_gains(exposures.own_headers, exposures.names)
     exposures = without_blank_parts(exposures, read)
     coarse = signed = False
     if read is not None:

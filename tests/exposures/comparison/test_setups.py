@@ -9,7 +9,7 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning
-from crstack.exposures.comparison.setups import warn_of_setups
+from crstack.exposures.comparison.setups import warn_of_gains, warn_of_setups
 
 
 def headers(*values, keyword="FILTER"):
@@ -69,3 +69,32 @@ def test_binning_as_numbers():
         warnings.simplefilter("error")
         warn_of_setups([{"XBINNING": one} for one in (1, 1, 1.0)], "abc")
         warn_of_setups([{"XBINNING": one} for one in (1, True, 2)], "abc")
+
+
+def exposures_of(unit, keyword="GAIN", scatter=5.0):
+    rng = np.random.default_rng(2)
+    return [CCDData(rng.normal(100, scatter, (40, 50)), unit=unit, meta={keyword: one}) for one in (1.5, 1.5, 3.0)]
+
+
+@pytest.mark.parametrize("keyword", ["GAIN", "EGAIN"])
+def test_gains_that_differ_where_one_is_given(keyword):
+    """Half of the counts of one exposure is no sky, and its noise is wrong: reading was silent."""
+    options = {"gain": 4 * u.electron / u.adu, "readnoise": 1 * u.electron}
+    with pytest.warns(CRStackWarning, match="the headers name different gains") as caught:
+        CRStack(exposures_of("adu", keyword), **options)
+    words = str(caught[0].message)
+    assert f"{keyword} is 1.5 in exposure 1, exposure 2, 3 in exposure 3." in words
+    assert f"crstack batch --group-by {keyword} sorts them" in words
+
+
+def test_gains_of_electrons_do_not_count():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CRStack(exposures_of("electron", scatter=10.8), readnoise=4 * u.electron)
+
+
+@pytest.mark.parametrize("gains", [(1.5, 1.51, 1.49), (1.5, None, 3.0), ("low", "high"), (0, 1), (True, False)])
+def test_gains_that_are_equal_or_not_known(gains):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_gains([{} if one is None else {"GAIN": one} for one in gains], names(len(gains)))
