@@ -12,6 +12,7 @@ from crstack.batch.unlike import sentence_of_unlike, unlike_stacks
 from crstack.exceptions import InputError
 from crstack.exposures.comparison.setups import KEYWORDS
 from crstack.utils.warn import warn_user
+from crstack.utils.words import first_few
 
 __all__ = ["stacks_of_directory"]
 
@@ -96,8 +97,8 @@ def _grouped(headers, keywords):
         groups.setdefault(tuple(values.values()), []).append(header)
     for key, files in lacking.items():
         warn_user(
-            f"{key} is absent or empty in {len(files)} files, which are grouped under the name none: {_few(files)}. "
-            "Leave them out with only (--only of the command), or add the keyword"
+            f"{key} is absent or empty in {len(files)} files, which are grouped under the name none: "
+            f"{first_few(files)}. Leave them out with only (--only of the command), or add the keyword"
         )
     return groups
 
@@ -124,7 +125,7 @@ def _selected(headers, only, directory):
             values = dict.fromkeys(plain_value(text_of(one[key])) or "no value" for one in headers)
             raise InputError(
                 f"only (--only of the command) must select files of {directory}; got {key}={wanted}, where "
-                f"{len(headers)} files have {_few(list(values))}"
+                f"{len(headers)} files have {first_few(list(values))}"
             )
         headers = found
     return headers
@@ -137,8 +138,3 @@ def _is(value, wanted):
         return float(value) == float(wanted)
     except ValueError:
         return value == wanted
-
-
-def _few(names, most=5):
-    """The first names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from crstack.utils.warn import warn_user
+from crstack.utils.words import first_few
 
 __all__ = ["names_of_groups", "plain_value", "word_of"]
 
@@ -66,9 +67,8 @@ def names_of_groups(groups: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], 
 
 def _warn_of_numbers(members, names):
     """Warn of names that need numbers, because other values would give the same name."""
-    shown = ", ".join(f"{' and '.join(map(repr, one))} is {names[one]}" for one in members[:MOST_SHOWN])
-    more = f", and {len(members) - MOST_SHOWN} more" if len(members) > MOST_SHOWN else ""
+    shown = first_few([f"{' and '.join(map(repr, one))} is {names[one]}" for one in members], MOST_SHOWN)
     warn_user(
-        f"different values of the group keywords give one name, and the names have numbers: {shown}{more}. If they "
+        f"different values of the group keywords give one name, and the names have numbers: {shown}. If they "
         "mean the same, write one value into the headers"
     )

@@ -10,12 +10,11 @@ from crstack.files.decompressed import ENDING
 from crstack.files.fits_reading import image_extension, opened_fits
 from crstack.files.headers import inherited_header
 from crstack.utils.warn import warn_user
+from crstack.utils.words import first_few
 
 __all__ = ["header_of", "headers_of_directory", "text_of"]
 
 FITS_NAME = re.compile(f".*{ENDING}", re.IGNORECASE)
-#: most files that a warning names
-MOST_NAMED = 5
 
 
 def headers_of_directory(directory, keywords, ext=None):
@@ -59,8 +58,7 @@ def headers_of_directory(directory, keywords, ext=None):
             continue
         headers.append({"file": name, **{key: _value(header.get(key)) for key in keywords}})
     if unread:
-        more = f" and {len(unread) - MOST_NAMED} more" if len(unread) > MOST_NAMED else ""
-        warn_user(f"files without a readable FITS header are left out: {', '.join(unread[:MOST_NAMED])}{more}")
+        warn_user(f"files without a readable FITS header are left out: {first_few(unread)}")
     if not headers:
         raise InputError(f"directory of exposures must hold FITS files; got {len(unread)} that cannot be read")
     for key in keywords:

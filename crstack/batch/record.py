@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from crstack.files.whole import atomic_path
+from crstack.utils.words import first_few
 
 __all__ = ["FILE_NAME", "Record"]
 
@@ -114,7 +115,7 @@ def _other_names(earlier, now):
     left_out = [name for name in earlier if name not in now]
     added = [name for name in now if name not in earlier]
     changes = [
-        f"{Path(names[0]).name}{f' and {len(names) - 1} more' if len(names) > 1 else ''} {what}"
+        f"{first_few([Path(name).name for name in names], 1)} {what}"
         for names, what in ((left_out, "left out"), (added, "added"))
         if names
     ]

@@ -9,7 +9,7 @@ from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.outputs import check_output_directory
 from crstack.utils.log import log, section
 from crstack.utils.validation import check_integer
-from crstack.utils.words import counted
+from crstack.utils.words import counted, first_few
 
 __all__ = ["batch"]
 
@@ -19,8 +19,6 @@ IF_STOPPED = "has each stack that was complete: run the same command again for t
 NO_SETTINGS = ": give a parameter file without images by --settings"
 #: note of a dry run without settings
 NOT_CHECKED = "The settings were not checked: --settings was not given. To run, it must have gain and read noise"
-#: largest number of stacks without files that a dry run names
-MOST_ABSENT = 5
 DOCUMENTS = (".yaml", ".yml")
 TABLES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}
 
@@ -147,10 +145,9 @@ def _pairs(only):
     return pairs
 
 
-def _few(names, most=5):
-    """The names of the first files, without their directories."""
-    shown = ", ".join(Path(name).name for name in names[:most])
-    return shown if len(names) <= most else f"{shown}, ..."
+def _few(names):
+    """The names of the first files or stacks, without their directories."""
+    return first_few([Path(name).name for name in names])
 
 
 def _document(path):
@@ -236,9 +233,8 @@ def _warn_of_absent(stacks):
             if not has_magic(image) and not any(is_file(path) for path in image_places(image, beside)):
                 absent.setdefault(stack.name, image)
     if absent:
-        shown = ", ".join(f"{name} ({Path(image).name})" for name, image in list(absent.items())[:MOST_ABSENT])
-        more = f" and {len(absent) - MOST_ABSENT} more" if len(absent) > MOST_ABSENT else ""
-        log.warning("stacks must have files that exist, or they fail; got %s%s", shown, more)
+        shown = first_few([f"{name} ({Path(image).name})" for name, image in absent.items()])
+        log.warning("stacks must have files that exist, or they fail; got %s", shown)
 
 
 def _warn_of_unlike(stacks):

@@ -42,6 +42,7 @@ from crstack.config.values import (
 from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.utils.validation import closest
+from crstack.utils.words import first_few
 
 __all__ = ["OWN", "REQUIRED", "REQUIREMENTS", "TOP", "Key", "check_value", "checked_values"]
 
@@ -249,8 +250,6 @@ OF_A_METHOD = ("mm_", "la_", "pc_", "dc_", "nn_")
 _KEYS = {key.name: key for key in (*TOP, *REQUIREMENTS)}
 #: largest number of characters of an unknown key in a message
 LONGEST_NAME = 60
-#: largest number of unknown keys in a message
-MOST_NAMES = 5
 
 
 def _level(name):
@@ -270,8 +269,7 @@ def _check_names(top, requirements):
                 place = "under requirements" if keys is TOP else "at the top level, not under requirements"
                 raise ConfigurationError(f"{name} must stand {place}")
     if unknown:
-        left = f" and {len(unknown) - MOST_NAMES} more" if len(unknown) > MOST_NAMES else ""
-        raise ConfigurationError(f"key must be one that crstack knows; got {', '.join(unknown[:MOST_NAMES])}{left}")
+        raise ConfigurationError(f"key must be one that crstack knows; got {first_few(unknown)}")
 
 
 def _with_hint(name):

@@ -20,6 +20,7 @@ from crstack.pipeline.lock import LOCK, DirectoryLock
 from crstack.utils.disk import existing_parent, why_not_writable
 from crstack.utils.log import log
 from crstack.utils.version import crstack_version
+from crstack.utils.words import first_few
 
 __all__ = ["MANIFEST", "Outputs", "check_output_directory"]
 
@@ -114,11 +115,10 @@ class Outputs:
             raise InputError(f"{self / directories[0]} must be a file or nothing; got a directory")
         users = [name for name in names if not self._is_ours(name)]
         if users and not self.overwrite:
-            shown = ", ".join(str(self / name) for name in users[:MOST_NAMED])
-            more = f" and {len(users) - MOST_NAMED} more" if len(users) > MOST_NAMED else ""
+            shown = first_few([str(self / name) for name in users], MOST_NAMED)
             raise InputError(
                 "files that the run writes must be new, or as an earlier run left them; "
-                f"got {shown}{more}; use another --output-dir, or --overwrite"
+                f"got {shown}; use another --output-dir, or --overwrite"
             )
 
     def _is_ours(self, name):
@@ -275,7 +275,7 @@ class Outputs:
                 "files of an earlier run: %d replaced, %d removed%s",
                 len(replaced),
                 len(old),
-                f" ({', '.join(old[:MOST_NAMED])}{', ...' if len(old) > MOST_NAMED else ''})" if old else "",
+                f" ({first_few(old, MOST_NAMED)})" if old else "",
             )
 
     def _write_manifest(self):

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.utils.masked import Masked
 
 from crstack.exceptions import InputError
-from crstack.utils.words import unit_words
+from crstack.utils.words import first_few, unit_words
 
 __all__ = [
     "check_boolean",
@@ -128,8 +128,7 @@ def one_of(value, choices):
     near, names = closest(value, choices), [str(one) for one in choices]
     if len(names) > MOST_CHOICES:
         names = sorted(names, key=lambda one: one != near)  # the others stay in their order
-        names[MOST_CHOICES:] = [f"and {len(names) - MOST_CHOICES} more"]
-    return f"{', '.join(names)}; got {value!r}{did_you_mean(value, choices)}"
+    return f"{first_few(names, MOST_CHOICES)}; got {value!r}{did_you_mean(value, choices)}"
 
 
 def did_you_mean(value, choices):

@@ -1,11 +1,17 @@
 """Words of messages and figures."""
 
-__all__ = ["amount_of_bytes", "counted", "plain", "unit_words"]
+__all__ = ["amount_of_bytes", "counted", "first_few", "plain", "unit_words"]
 
 
 def counted(number, word):
     """A number with its word in the singular or plural, such as "1 pixel" or "2 pixels"."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def first_few(words, most=5):
+    """The first of several words, and the number of the others, such as "a.fits, b.fits and 3 more"."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def plain(value, digits=3):

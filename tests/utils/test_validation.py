@@ -25,7 +25,7 @@ def test_the_suggestion_comes_first_and_long_lists_are_short():
     with pytest.raises(InputError) as caught:
         check_choice("detector", "lacosmc", many)
     assert str(caught.value) == (
-        "detector must be one of lacosmic, name0, name1, name2, name3, name4, name5, name6, and 13 more; got 'lacosmc' "
+        "detector must be one of lacosmic, name0, name1, name2, name3, name4, name5, name6 and 13 more; got 'lacosmc' "
         "(did you mean 'lacosmic'?)"
     )
     with pytest.raises(InputError, match=r"one of name0, name1, name2; got 'zzz'$"):

@@ -1,8 +1,8 @@
-"""Numbers in messages."""
+"""Numbers and lists in messages."""
 
 import pytest
 
-from crstack.utils.words import plain
+from crstack.utils.words import first_few, plain
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,10 @@ def test_plain_numbers_have_no_exponent(value, text):
 
 def test_digits():
     assert plain(123456, digits=4) == "123500"
+
+
+@pytest.mark.parametrize(
+    ("names", "text"), [(["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c"], "a, b and 1 more"), ([], "")]
+)
+def test_of_many_words_the_first_are_named(names, text):
+    assert first_few(names, 2) == text

@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.exposures.input.keywords import USUAL_KEYWORDS, is_count
 from crstack.utils.warn import warn_user
+from crstack.utils.words import first_few
 
 __all__ = ["KEYWORDS", "TAKEN_FOR_HITS", "unlike_setups", "warn_of_gains", "warn_of_setups"]
 
@@ -109,7 +110,5 @@ def _by_value(values, names):
     words = []
     for value in dict.fromkeys(values):
         of_value = [name for one, name in zip(values, names, strict=True) if one == value]
-        left = f" and {len(of_value) - MOST_NAMED} more" if len(of_value) > MOST_NAMED else ""
-        words.append(f"{value} in {', '.join(of_value[:MOST_NAMED])}{left}")
-    left = len(words) - MOST_VALUES
-    return ", ".join(words[:MOST_VALUES]) + (f", and {left} more" if left > 0 else "")
+        words.append(f"{value} in {first_few(of_value, MOST_NAMED)}")
+    return first_few(words, MOST_VALUES)

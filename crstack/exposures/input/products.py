@@ -8,6 +8,7 @@ from astropy.io import fits
 from crstack.files.decompressed import opened_plain
 from crstack.files.fits_reading import BROKEN
 from crstack.utils.warn import warn_user
+from crstack.utils.words import first_few
 
 __all__ = ["product_kind", "warn_of_products", "without_products"]
 
@@ -19,9 +20,6 @@ SEARCHED = 3
 
 #: how a FITS file begins
 FIRST_CARD = b"SIMPLE  ="
-
-#: largest number of files of one kind named in a message
-MOST_NAMED = 5
 
 
 def product_kind(path):
@@ -96,6 +94,5 @@ def _in_words(found):
     parts = []
     for kind in dict.fromkeys(kind for _, kind in found):
         names = [str(path) for path, one in found if one == kind]
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        parts.append(f"{kind} {', '.join(names[:MOST_NAMED])}{more}")
+        parts.append(f"{kind} {first_few(names)}")
     return "; ".join(parts)

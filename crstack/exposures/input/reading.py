@@ -25,6 +25,7 @@ from crstack.files.headers import inherited_header
 from crstack.files.units import check_unit, unit_of_header
 from crstack.utils.validation import check_image_shape
 from crstack.utils.warn import warn_user
+from crstack.utils.words import first_few
 
 __all__ = ["as_given", "read_exposure", "warn_of_cards", "without_mask", "writable_header"]
 
@@ -92,8 +93,7 @@ def writable_header(meta, name):
 def warn_of_cards(name, changes):
     """Give one warning for all cards that FITS cannot hold."""
     if changes:
-        shown = ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
-        warn_user(f"header of {name} has cards that FITS cannot hold ({len(changes)}): {shown}")
+        warn_user(f"header of {name} has cards that FITS cannot hold ({len(changes)}): {first_few(changes)}")
 
 
 def _from_file(path, reading):
