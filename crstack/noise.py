@@ -10,7 +10,7 @@ from crstack.utils.photons import PhotonDistribution
 from crstack.utils.validation import check_number, check_quantity
 from crstack.utils.words import unit_words
 
-__all__ = ["NoiseModel"]
+__all__ = ["GAIN_UNIT", "NoiseModel"]
 
 GAIN_UNIT = u.electron / u.adu
 

@@ -21,7 +21,7 @@ from crstack.statistics import OrderStatistics, order_statistics
 from crstack.utils.plugins import protected
 from crstack.utils.validation import check_integer
 
-__all__ = ["PreparedStack", "Progress", "report_stage"]
+__all__ = ["PreparedStack", "Progress", "ReadOnlyStack", "report_stage"]
 
 #: called as ``progress(stage, fraction)``
 Progress = Callable[[str, float], None]

@@ -125,6 +125,33 @@ def test_no_circle_inside_a_folder(place):
     check_no_circle(graph)
 
 
+def listed(module):
+    """Names in ``__all__`` of a module."""
+    for node in ast.parse(MODULES[module].read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def imported_names(module):
+    """Pairs of a module of the package and the name that another module imports from it."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            yield from ((node.module, one.name) for one in node.names if f"{node.module}.{one.name}" not in MODULES)
+
+
+def test_modules_import_listed_names_only():
+    """A name that another module imports is in ``__all__`` of the module that defines it."""
+    found = {pair for module in MODULES for pair in imported_names(module)}
+    assert not {f"{module}.{name}" for module, name in found if name not in listed(module)}
+
+
+def test_private_modules_are_used_in_their_folder_only():
+    for module in MODULES:
+        private = {one for one in imports_of(module) if one.rpartition(".")[2].startswith("_")}
+        assert {one.rpartition(".")[0] for one in private} <= {module.rpartition(".")[0]}, module
+
+
 def test_nothing_imports_the_whole_package():
     """Only names of modules: the public names of ``crstack`` are for users."""
     for module in MODULES:

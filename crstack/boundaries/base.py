@@ -16,6 +16,7 @@ from crstack.utils.threads import map_threads, row_bands
 from crstack.utils.validation import check_choice, check_number, check_quantity
 
 __all__ = [
+    "DEFAULT_WEIGHT",
     "IMAGES",
     "BoundaryModel",
     "FittedBoundary",

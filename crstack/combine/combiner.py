@@ -22,7 +22,7 @@ from crstack.utils.memory import empty_image, in_files
 from crstack.utils.threads import map_threads, row_bands
 from crstack.utils.validation import check_boolean, check_choice
 
-__all__ = ["FILLS", "Combiner"]
+__all__ = ["FILLS", "WITHOUT_MASKS", "Combiner"]
 
 #: replacements of pixels of which every valid exposure is hit
 FILLS = ("minimum", "neighbours")

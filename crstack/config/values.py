@@ -53,6 +53,7 @@ __all__ = [
     "region",
     "regions",
     "regions_or_text",
+    "section",
     "single",
     "single_extension",
     "vote",

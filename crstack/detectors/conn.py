@@ -23,7 +23,7 @@ from crstack.detectors.base import Detection, Detector
 from crstack.exceptions import InputError, PluginError
 from crstack.noise import NoiseModel
 
-__all__ = ["MODELS", "CosmicCoNNDetector"]
+__all__ = ["MODELS", "SUFFIXES", "CosmicCoNNDetector"]
 
 #: the models that cosmic-conn ships
 MODELS = ("ground_imaging", "NRES", "HST_ACS_WFC")

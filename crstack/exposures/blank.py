@@ -6,7 +6,7 @@ from scipy import ndimage
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads, wide_bands
 
-__all__ = ["blank_part", "is_constant", "level_of_darkest_blocks", "unlit"]
+__all__ = ["BLOCK", "blank_part", "is_constant", "level_of_darkest_blocks", "unlit"]
 
 #: side of the smallest block of one value that counts as blank
 BLOCK = 7

@@ -17,6 +17,7 @@ from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads, row_bands, slices, wide_bands
 
 __all__ = [
+    "VALUES_AT_ONCE",
     "Candidates",
     "clean_signal",
     "even_slices",

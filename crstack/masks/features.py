@@ -20,6 +20,7 @@ __all__ = [
     "JOINT_CATEGORIES",
     "PROBLEMATIC",
     "categories_of",
+    "codes_of",
     "feature_pixels",
     "find_features",
     "labels_of",
@@ -107,8 +108,26 @@ def categories_of(masks: HitMasks) -> tuple[str, ...]:
     return CATEGORIES if masks.probability is None else JOINT_CATEGORIES
 
 
-def codes_of(masks, name):
-    """Code image of a mask, or of the problematic pixels (their codes in MEANCRT)."""
+def codes_of(masks: HitMasks, name: str) -> np.ndarray:
+    """Code image of a mask, or of the pixels masked in every exposure.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks.
+    name : str
+        One of the masks, or "problematic" for the pixels masked in every exposure, with their codes in MEANCRT.
+
+    Returns
+    -------
+    codes : `~numpy.ndarray`
+        Of dtype uint8 and shape (ny, nx), see `~crstack.masks.Code`.
+
+    Raises
+    ------
+    InputError
+        If there is no such mask.
+    """
     check_choice("name", name, (*masks.codes, PROBLEMATIC))
     if name == PROBLEMATIC:
         return np.where(masks.problematic, masks.codes["MEANCRT"], np.uint8(Code.CLEAN))

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit, model_in
 from crstack.boundaries.calibrated import CalibratedBoundary
+from crstack.boundaries.choice import as_boundary_model
 from crstack.boundaries.spline import SplineBoundary
 from crstack.detections import Detections
 from crstack.diagram import DiagramSettings, MMDiagram

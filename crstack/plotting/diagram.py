@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crstack.boundaries import FittedBoundary
     from crstack.diagram import MMDiagram
 
-__all__ = ["draw_boundary", "plot_diagram"]
+__all__ = ["draw_boundary", "fixed_points_of", "plot_diagram"]
 
 #: colours of the extensions, first fit first; distinct for colour-blind readers too
 CURVES = "plasma"

@@ -30,7 +30,7 @@ from crstack.utils.words import counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["MaskPanels", "plot_mask"]
+__all__ = ["SIZE", "MaskPanels", "plot_mask"]
 
 #: if there are few hits, numbers are drawn in panel (b) if this share of them fits; with many hits, all must fit
 LEAST_NUMBERED, FEW_HITS = 0.5, 40

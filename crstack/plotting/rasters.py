@@ -4,7 +4,7 @@ import numpy as np
 
 from crstack.plotting.symbols import SYMBOLS
 
-__all__ = ["cell_codes", "cell_counts", "cells_in_axes", "code_image"]
+__all__ = ["CELLS", "cell_codes", "cell_counts", "cells_in_axes", "code_image"]
 
 #: cells along the axes of a panel
 CELLS = (130, 100)

@@ -22,6 +22,7 @@ __all__ = [
     "free_spots",
     "image_limits",
     "new_figure",
+    "settled",
     "white_edges",
 ]
 

@@ -9,7 +9,19 @@ import numpy as np
 
 from crstack.utils.normal import MEDIAN_DIFFERENCE
 
-__all__ = ["Scale", "Tiles", "encode_tiles", "figure_text", "png_text", "select_tiles"]
+__all__ = [
+    "FINE",
+    "SIDE",
+    "STEPS",
+    "TOGETHER",
+    "ZERO",
+    "Scale",
+    "Tiles",
+    "encode_tiles",
+    "figure_text",
+    "png_text",
+    "select_tiles",
+]
 
 #: codes for one unit of the scale, in the tiles: the precision is 0.1 % of a value, or a thousandth of the noise
 FINE = 1024

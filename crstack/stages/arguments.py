@@ -12,8 +12,8 @@ from astropy.nddata import NDData
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import COMBINATIONS, FILLS
 from crstack.detections import AUX_NOISE, AuxNoise, Detections
-from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
+from crstack.detectors.choice import as_detector
 from crstack.diagram import MMDiagram
 from crstack.equalize.terms.response import ResponseSettings
 from crstack.exceptions import InputError

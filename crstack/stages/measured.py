@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from crstack import equalize
-from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.boundaries.choice import as_boundary_model
 from crstack.detections import AuxNoise
 from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.equalized import EqualizedExposures

@@ -14,6 +14,7 @@ from crstack.utils.memory import current_workspace, limited_memory, relax
 from crstack.utils.validation import check_integer
 
 __all__ = [
+    "PIXELS_IN_CACHE",
     "limited_threads",
     "map_images",
     "map_threads",

@@ -18,8 +18,8 @@ from crstack import (
 )
 from crstack.boundaries.base import boundary_values, check_boundary_of, checked_fit
 from crstack.detectors import TwoPassDetector
-from crstack.detectors._choose import as_detector
 from crstack.detectors.base import checked_detection
+from crstack.detectors.choice import as_detector
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError, PluginError
 from crstack.masks import Code

@@ -8,7 +8,16 @@ from scipy import ndimage
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads
 
-__all__ = ["Mesh", "first_surfaces", "levels_around", "linear_weights", "shrunk", "smooth_surface", "surfaces_of"]
+__all__ = [
+    "VARIANCE_OF_MEDIAN",
+    "Mesh",
+    "first_surfaces",
+    "levels_around",
+    "linear_weights",
+    "shrunk",
+    "smooth_surface",
+    "surfaces_of",
+]
 
 #: side (pixels) of a cell in which the level is measured
 CELL = 64

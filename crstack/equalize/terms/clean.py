@@ -11,7 +11,7 @@ from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads, row_bands, wide_bands
 
-__all__ = ["CleanPixels", "filled", "median_of_scaled", "neighbour_mean", "reject_hits"]
+__all__ = ["CLIP_SIGMA", "CleanPixels", "filled", "median_of_scaled", "neighbour_mean", "reject_hits"]
 
 #: an exposure this many standard deviations from the median is hit, or not clean
 CLIP_SIGMA = 5.0

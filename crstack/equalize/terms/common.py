@@ -5,15 +5,9 @@ from functools import reduce
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.terms.clean import filled, median_of_scaled, neighbour_mean
-from crstack.equalize.terms.offsets import (
-    CLIP_SIGMA,
-    CONTRAST,
-    hot_pixels,
-    medians_around,
-    plausible_maxima,
-    shifted,
-)
+from crstack.equalize.terms.clean import CLIP_SIGMA, filled, median_of_scaled, neighbour_mean
+from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
+from crstack.equalize.terms.offsets import CONTRAST, plausible_maxima, shifted
 from crstack.normal_samples import normal_order_moments
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, stacked, zero_image

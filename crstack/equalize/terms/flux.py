@@ -17,7 +17,15 @@ from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_choice, check_numbers, check_region
 from crstack.utils.warn import warn_user
 
-__all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors", "margin_around_regions"]
+__all__ = [
+    "FIRST_GUESS",
+    "METHODS",
+    "FluxFactors",
+    "check_flux_factors",
+    "estimate_flux_factors",
+    "margin_around_regions",
+    "pixels_of_regions",
+]
 
 METHODS = ("ratio", "slope")
 #: rounds of rejecting hits and measuring

@@ -20,6 +20,7 @@ from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_number, check_region
 
 __all__ = [
+    "CONTRAST",
     "LARGEST_MEASURED",
     "Offsets",
     "check_offsets",

@@ -8,7 +8,16 @@ from crstack.utils.medians import of_rank, reflected_median
 from crstack.utils.pixels import central_shift, contrast_of, dilate
 from crstack.utils.threads import map_threads
 
-__all__ = ["confirmed_steps", "entered", "incomplete_edges", "moved", "shown_by_two", "steps_of", "whole_steps"]
+__all__ = [
+    "LARGEST",
+    "confirmed_steps",
+    "entered",
+    "incomplete_edges",
+    "moved",
+    "shown_by_two",
+    "steps_of",
+    "whole_steps",
+]
 
 #: largest step in pixels
 LARGEST = 16

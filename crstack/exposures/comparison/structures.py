@@ -11,6 +11,9 @@ from crstack.utils.pixels import highest_around
 from crstack.utils.threads import map_threads
 
 __all__ = [
+    "IN_ONE",
+    "IN_TWO",
+    "MIDDLE",
     "Structures",
     "agree",
     "agree_well",
