@@ -11,7 +11,7 @@ from astropy.table import QTable
 from crstack import equalize
 from crstack.combine import Combination, best_combination
 from crstack.combine.ccdproc_combiner import make_combiner
-from crstack.combine.combiner import WITHOUT_MASKS
+from crstack.combine.result import WITHOUT_MASKS
 from crstack.detections import AuxNoise
 from crstack.equalize.settings import BY_DEFAULT
 from crstack.exceptions import InputError

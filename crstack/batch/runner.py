@@ -21,7 +21,7 @@ __all__ = ["plan", "run"]
 RESULTS = "results.ecsv"
 
 
-def plan(stacks, output_dir, *, redo=False, version=None):
+def plan(stacks, output_dir, *, redo=False):
     """Stacks to compute, with the reason, and complete stacks.
 
     Parameters
@@ -32,16 +32,13 @@ def plan(stacks, output_dir, *, redo=False, version=None):
         Directory of the directories of the stacks.
     redo : bool, optional
         Compute all.
-    version : str, optional
-        That of crstack, with a digest of code that may change under one version; the installed one by default.
 
     Returns
     -------
     reasons : dict
         By name of the stack, the reason of its computation; None if it is complete.
     """
-    version = version or code_version()
-    reasons = {}
+    reasons, version = {}, code_version()
     for stack in stacks:
         directory = Path(output_dir) / stack.name
         record = Record.read(directory)

@@ -9,7 +9,7 @@ from astropy.nddata import CCDData, VarianceUncertainty
 from crstack.combine.band import BandCombiner
 from crstack.combine.clean_values import expected_signal
 from crstack.combine.fill import fill_from_neighbours
-from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
+from crstack.combine.result import COMBINATIONS, WITHOUT_MASKS, Combination, PixelFlag, Planes
 from crstack.combine.weights import exposure_weights
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
@@ -26,7 +26,6 @@ __all__ = ["FILLS", "WITHOUT_MASKS", "Combiner"]
 
 #: replacements of pixels of which every valid exposure is hit
 FILLS = ("minimum", "neighbours")
-WITHOUT_MASKS = ("mean", "median", "min")
 #: pixels of a band of rows
 PIXELS_PER_BAND = 1 << 18
 #: pixels of an image whose intermediate results would take too much memory

@@ -12,10 +12,20 @@ from crstack.utils.summary import Summary
 if TYPE_CHECKING:
     from crstack.masks import MaskSet
 
-__all__ = ["COMBINATIONS", "Combination", "PixelFlag", "Planes", "best_combination", "possible_combinations"]
+__all__ = [
+    "COMBINATIONS",
+    "WITHOUT_MASKS",
+    "Combination",
+    "PixelFlag",
+    "Planes",
+    "best_combination",
+    "possible_combinations",
+]
 
-#: combinations without masks, those that need them, and the one that needs probabilities
-COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint")
+#: combinations that need no masks
+WITHOUT_MASKS = ("mean", "median", "min")
+#: all combinations: those without masks, those that need masks, and last the one that needs probabilities
+COMBINATIONS = (*WITHOUT_MASKS, "mediancr", "meancrt", "meancr", "meancr2", "meanjoint")
 
 
 def possible_combinations(masks: "MaskSet | None") -> tuple[str, ...]:
@@ -32,7 +42,7 @@ def possible_combinations(masks: "MaskSet | None") -> tuple[str, ...]:
         Of ``COMBINATIONS``.
     """
     if masks is None:
-        return COMBINATIONS[:3]
+        return WITHOUT_MASKS
     return COMBINATIONS if masks.probability is not None else COMBINATIONS[:-1]
 
 

@@ -1,13 +1,13 @@
 """Variance beyond photons and read noise, fitted to the stack itself."""
 
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
-from scipy.special import ndtr
 
 from crstack.joint.cubes import taken
+from crstack.joint.pair_variance import ratio_without_hits, variance_ratio
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image
 from crstack.utils.pixels import some_true
@@ -26,15 +26,6 @@ FEW_SIGMAS = 3.0
 ERROR_OF_FAINT = 0.01
 #: least significant excess, in standard errors
 SIGNIFICANCE = 4.0
-#: median of the absolute value of a standard normal number
-MEDIAN_ABSOLUTE = 0.67449
-#: differences are clipped at this number of standard deviations; variance of normal differences after the clip
-CLIP, CLIPPED = 3.0, 0.97334
-#: up to this number of exposures, all pairs are compared; beyond it, pairs at this distance, as a share of the number
-ALL_PAIRS, STEP_OF_PAIRS = 5, 0.21
-#: fit of faint hits to differences: bins, charges (standard deviations), initial share of hits, and steps
-BINS_PER_SIGMA, BINS, CHARGES = 10, 80, np.geomspace(1.5, 9, 8)
-FIRST_SHARE, STEPS = 0.02, 60
 
 
 @dataclass(frozen=True)
@@ -236,41 +227,13 @@ def _excess_of_bins(cube, variance, bins, constant):
     """Excess variance over the known one and a constant, and its standard error, of each bin."""
 
     def of_bin(one):
-        found, known = _ratio(cube, variance, one)
+        found, known = variance_ratio(cube, variance, one)
         found -= constant / known.mean()
         # a median of n absolute values, squared, is known to 2.3 / sqrt(n)
         return (found - 1) * known.mean(), (2.3 * found / np.sqrt(len(one)) + 0.02) * known.mean()
 
     targets, errors = zip(*map_threads(of_bin, bins), strict=True)
     return np.array(targets), np.array(errors)
-
-
-def _pairs(values):
-    """Pairs of exposures: all pairs of few exposures; of many exposures, two pairs for each, whatever their order.
-
-    The exposures are placed on a ring in the order of their means. For evenly spaced means, pairs that are 0.21 of the
-    ring apart have the same mean squared difference as all pairs.
-    """
-    n = len(values)
-    if n <= ALL_PAIRS:
-        return list(combinations(range(n), 2))
-    order = np.argsort([one.mean(dtype=np.float64) for one in values], kind="stable")
-    first = round(STEP_OF_PAIRS * n)
-    return [sorted((order[k], order[(k + step) % n])) for step in (first, first + 1) for k in range(n)]
-
-
-def _ratio(cube, variance, pixels, ratio_of=None):
-    """Variance of the differences of exposures over the known one, and the known variance of the pixels.
-
-    Exposures (N, ...), variances (N or 1, ...); ``pixels`` are places in a flattened plane. ``ratio_of`` is the
-    function for one pair, `_robust_ratio` if not given.
-    """
-    ratio_of = ratio_of or _robust_ratio
-    values, known = ([np.ravel(plane).take(pixels) for plane in one] for one in (cube, variance))
-    known = known * (len(values) // len(known))
-    pairs = _pairs(values)
-    found = np.mean([ratio_of(values[i] - values[j], (known[i] + known[j]) / 2) for i, j in pairs])
-    return found, np.mean(known, axis=0)
 
 
 @dataclass(frozen=True)
@@ -307,7 +270,7 @@ def _measured_faint(cube, nearby, variance, usable):
     if len(sample.places) < PIXELS_PER_BIN:
         return _Faint(), 0.0
     faint = np.flatnonzero(sample.nearby <= median_of_values(sample.nearby))
-    found, known = _ratio(sample.cube, sample.variance, faint, _ratio_without_hits)
+    found, known = variance_ratio(sample.cube, sample.variance, faint, ratio_without_hits)
     # if photon noise dominates, the excess may be proportional to the signal, and is no constant
     signal = np.maximum(sample.nearby[faint], 0).astype(np.float64)
     excess = float((found - 1) * known.mean())
@@ -342,38 +305,6 @@ def _wide_enough(edges):
         if min(stop - starts[-1], edges[-1] - stop) >= 2 * PIXELS_PER_BIN:
             starts.append(int(stop))
     return pairwise([*starts, int(edges[-1])])
-
-
-def _robust_ratio(difference, variance):
-    """Variance of a difference of exposures over that of their known noise."""
-    square = difference**2 / (2 * variance)
-    # the limit, from the median, excludes hits; the mean of the rest is more precise, especially for integers
-    return square[square <= CLIP**2 * median_of_values(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
-
-
-def _ratio_without_hits(difference, variance):
-    """The same as `_robust_ratio`, without the faint hits that are within its limit.
-
-    Such hits raise the variance if they are frequent. The absolute differences are fitted by a Gaussian of free width
-    and hits of `CHARGES`, with expectation maximisation.
-    """
-    first = _robust_ratio(difference, variance)
-    if not first:
-        return first
-    square = difference**2 / (2 * first * variance)
-    place = np.minimum(np.sqrt(square) * BINS_PER_SIGMA, BINS).astype(np.intp)
-    numbers, sums = (np.bincount(place, weights, minlength=BINS + 1)[:BINS] for weights in (None, square))
-    total, every_edge = numbers.sum(), np.arange(BINS + 1) / BINS_PER_SIGMA
-    found, shares = 1.0, np.full((len(CHARGES), 1), FIRST_SHARE / len(CHARGES))
-    for _ in range(STEPS):
-        edges, charges = every_edge / np.sqrt(found), CHARGES[:, None] / np.sqrt(found)
-        clean = 2 * (1 - shares.sum()) * np.diff(ndtr(edges))
-        hit = shares * np.diff(ndtr(edges - charges) + ndtr(edges + charges))
-        every = clean + hit.sum(axis=0) + 1e-30
-        # many equal values have no width: no less than one bin
-        found = max((clean / every * sums).sum() / (clean / every * numbers).sum(), BINS_PER_SIGMA**-2.0)
-        shares = (hit / every * numbers).sum(axis=1, keepdims=True) / total
-    return float(found * first)
 
 
 def _solve(rows, targets, errors):

@@ -11,15 +11,13 @@ from crstack.utils.pixels import by_rows
 __all__ = ["counts_of"]
 
 
-def counts_of(equalized, data=None):
+def counts_of(equalized):
     """The exposures in electrons without correction, and their expected values.
 
     Parameters
     ----------
     equalized : `~crstack.equalize.EqualizedExposures`
         Exposures with their known differences, and without measured ones.
-    data : `~numpy.ndarray`, optional
-        float32 (N, ny, nx), the exposures in electrons without correction, if available.
 
     Returns
     -------
@@ -27,7 +25,7 @@ def counts_of(equalized, data=None):
     """
     exposures, n = equalized.exposures, len(equalized.exposures)
     per_unit, variances, poisson = zip(*(_noise_of(exposures, i) for i in range(n)), strict=True)
-    data = _in_electrons(exposures.data, per_unit) if data is None else data
+    data = _in_electrons(exposures.data, per_unit)
     variance = np.square(exposures.noise.readnoise_electrons, dtype=np.float32)
     if not all(poisson) or exposures.missing:
         variance = variances

@@ -9,9 +9,9 @@ from astropy.nddata import CCDData
 from crstack.combine import Combination, Combiner, best_combination
 from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.clean_values import expected_signal
-from crstack.combine.combiner import WITHOUT_MASKS
 from crstack.combine.effective import effective_noise
 from crstack.combine.product import as_product
+from crstack.combine.result import WITHOUT_MASKS
 from crstack.exposures import Exposures
 from crstack.masks import MaskSet
 from crstack.masks.codes import exposure_name

@@ -183,20 +183,18 @@ def _with_rim(image, size, medians):
     return result
 
 
-def reflected_median(image, size=3):
-    """Median of a box of 3 x 3 or 5 x 5 pixels around each; the image is reflected at its edges.
+def reflected_median(image):
+    """Median of the 3 x 3 pixels around each; the image is reflected at its edges.
 
-    Equal to ``scipy.ndimage.median_filter(image, size)``.
+    Equal to ``scipy.ndimage.median_filter(image, 3)``.
     """
     ny, nx = image.shape
-    padded = np.pad(image, size // 2, mode="symmetric")
+    padded = np.pad(image, 1, mode="symmetric")
     median = np.empty_like(image)
     step = max(PIXELS_AT_ONCE // nx, 1)
     for first in range(0, ny, step):
         last = min(first + step, ny)
-        median[first:last] = median_of(
-            [padded[first + j : last + j, i : i + nx] for j in range(size) for i in range(size)]
-        )
+        median[first:last] = median_of([padded[first + j : last + j, i : i + nx] for j in range(3) for i in range(3)])
     return median
 
 

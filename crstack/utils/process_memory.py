@@ -16,7 +16,6 @@ __all__ = [
     "forget_peak",
     "held_bytes",
     "peak_bytes",
-    "resident_bytes",
     "warn_of_excess",
 ]
 
@@ -63,11 +62,6 @@ def _with_factor(text):
         return text
     number, prefix, binary = found.groups()
     return float(number) * (1024 if binary else 1000) ** " kmgt".index((prefix or " ").lower())
-
-
-def resident_bytes():
-    """Memory that the process holds now, in bytes; 0 where the system does not report it."""
-    return held_bytes()[0]
 
 
 def held_bytes():

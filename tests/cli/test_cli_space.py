@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 from astropy.io import fits
+from support.limited import resident_bytes
 from support.parameter_files import NAMES, refused, write_parameters
 
 from crstack.cli import main
 from crstack.pipeline.space import product_sizes, space_beside
-from crstack.utils.process_memory import resident_bytes
 
 NUMBERS = ["--gain", "2", "--readnoise", "3.4 electron", "--bias", "100"]
 N_PIXELS = 60 * 80

@@ -9,15 +9,12 @@ from crstack.joint.excess import (
     _bins,
     _excess_of_bins,
     _measured_faint,
-    _pairs,
-    _ratio,
-    _ratio_without_hits,
-    _robust_ratio,
     _solve,
     _wide_enough,
     fit_excess_variance,
     squared_gradient,
 )
+from crstack.joint.pair_variance import _pairs, ratio_without_hits, robust_ratio, variance_ratio
 
 
 def test_excess_variance_by_hand():
@@ -44,15 +41,15 @@ def test_ratio_of_variances_of_all_pairs_and_without_hits():
     cube = np.stack([rng.normal(0, one, 100_000) for one in sigmas])
     known = [np.full(100_000, np.float32(9)), np.full(100_000, np.float32(16)), np.full(100_000, np.float32(144))]
     cube[0, :1000] += 500
-    found, variance = _ratio(cube, known, np.arange(100_000))
+    found, variance = variance_ratio(cube, known, np.arange(100_000))
     assert found == pytest.approx(1, abs=0.01)
     np.testing.assert_allclose(variance, (9 + 16 + 144) / 3)
     # one variance for all is that of each
-    found, variance = _ratio(cube, known[1:2], np.arange(50_000))
+    found, variance = variance_ratio(cube, known[1:2], np.arange(50_000))
     pairs = ((9 + 16) / 32, (9 + 144) / 32, (16 + 144) / 32)
     assert found == pytest.approx(np.mean(pairs), rel=0.02)
     np.testing.assert_array_equal(variance, np.full(50_000, 16))
-    assert _robust_ratio(cube[1] - cube[2], np.full(100_000, 80.0)) == pytest.approx(1, abs=0.01)
+    assert robust_ratio(cube[1] - cube[2], np.full(100_000, 80.0)) == pytest.approx(1, abs=0.01)
 
 
 def test_terms_that_count():
@@ -133,8 +130,8 @@ def test_faint_hits_are_no_noise(population, true):
     hits = [make_hits(shape, 0.06, rng, population) for _ in range(2)]
     first, second = (rng.normal(100, noise * np.sqrt(true), shape) + one for one in hits)
     difference = (first - second).ravel()
-    assert _robust_ratio(difference, noise**2) > 1.12 * true
-    assert _ratio_without_hits(difference, noise**2) == pytest.approx(true, rel=0.055)
+    assert robust_ratio(difference, noise**2) > 1.12 * true
+    assert ratio_without_hits(difference, noise**2) == pytest.approx(true, rel=0.055)
 
 
 @pytest.mark.parametrize("n", [2, 5, 6, 9, 15, 25])
@@ -158,9 +155,9 @@ def test_noise_of_whole_numbers_without_hits(sigma):
     rng = np.random.default_rng(9)
     difference = np.subtract(*np.rint(rng.normal(100, sigma, (2, 100_000))))
     wanted = difference.var() / 2
-    assert _ratio_without_hits(difference, 1.0) == pytest.approx(wanted, rel=0.03)
+    assert ratio_without_hits(difference, 1.0) == pytest.approx(wanted, rel=0.03)
     # as clean as can be
-    assert _ratio_without_hits(np.zeros(100), 1.0) == 0
+    assert ratio_without_hits(np.zeros(100), 1.0) == 0
 
 
 def test_a_constant_counts_where_it_is_dark_and_clear():

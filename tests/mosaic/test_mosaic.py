@@ -16,6 +16,7 @@ import yaml
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
+from support.limited import resident_bytes
 
 import crstack
 from crstack import CRStack, MaskSet, Mosaic, read_mosaic
@@ -26,7 +27,6 @@ from crstack.exceptions import InputError
 from crstack.mosaic import chips_of
 from crstack.pipeline.space import product_sizes
 from crstack.stages.arguments import DetectOptions, MosaicCombineOptions, StackOptions
-from crstack.utils.process_memory import resident_bytes
 
 pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
 

@@ -9,7 +9,7 @@ from crstack import (
 )
 from crstack.datasets import make_stack
 from crstack.utils import memory
-from crstack.utils.process_memory import resident_bytes
+from crstack.utils.process_memory import held_bytes
 
 #: masks, of one byte for each pixel, are large enough for a file
 SHAPE = (250, 270)
@@ -21,6 +21,11 @@ def simulated(n, scene="imaging", **options):
 
 def stack_of(one, **options):
     return CRStack(one.exposures, gain=one.gain, readnoise=one.readnoise, bias=one.bias, **options)
+
+
+def resident_bytes():
+    """Memory that the process holds now, in bytes; 0 where the system does not report it."""
+    return held_bytes()[0]
 
 
 def held():

@@ -11,7 +11,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from support.limited import SHAPE, enough, simulated, stack_of, too_little, with_bad_values
+from support.limited import SHAPE, enough, resident_bytes, simulated, stack_of, too_little, with_bad_values
 
 from crstack import (
     CRStack,
@@ -28,7 +28,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.input.place import expected_bytes
 from crstack.utils import memory, threads
 from crstack.utils.memory import Workspace, empty_image, limited_memory, place_of
-from crstack.utils.process_memory import check_mem_limit, resident_bytes
+from crstack.utils.process_memory import check_mem_limit
 
 pytestmark = [
     pytest.mark.skipif(not resident_bytes(), reason="this system does not report the memory of a process"),

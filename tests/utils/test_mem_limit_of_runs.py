@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
-from support.limited import enough, held, simulated, too_little
+from support.limited import enough, held, resident_bytes, simulated, too_little
 from support.stacks import make_joint_quick
 
 from crstack import (
     MaskSet,
 )
 from crstack.cli import main
-from crstack.utils.process_memory import resident_bytes
 
 pytestmark = [
     pytest.mark.skipif(not resident_bytes(), reason="this system does not report the memory of a process"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.limited import enough, simulated, stack_of, too_little, with_bad_values
+from support.limited import enough, resident_bytes, simulated, stack_of, too_little, with_bad_values
 
 from crstack import (
     JointPosterior,
@@ -16,7 +16,6 @@ from crstack.exposures import builder
 from crstack.joint import false_alarms
 from crstack.utils import threads
 from crstack.utils.memory import place_of
-from crstack.utils.process_memory import resident_bytes
 
 pytestmark = [
     pytest.mark.skipif(not resident_bytes(), reason="this system does not report the memory of a process"),

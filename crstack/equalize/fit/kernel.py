@@ -165,17 +165,18 @@ def fit_kernels(pixels, ladder, least_share, start=None, *, varies=False):
     drifts, varying = np.zeros((n, 2, 2)), np.zeros((n, PARTS, POWERS))
     if terms is not None:
         basis = terms.basis(size)
-        moves = pixels.positions is not None and terms.reach > 0
-        drifting = moves and terms.shift
-        drifting = drifting and full.gain(basis, True) > gain + LEAST_GAIN + OF_COEFFICIENT * n * drifts[0].size
-        found, more = full, drifts
-        if varies and moves and terms.seeing and pixels.cover_the_image():
-            other = _Normal(pixels, least_share, allows_sharp, varying_rows)
-            if other.gain(basis, True) > other.gain(basis) + LEAST_GAIN + OF_COEFFICIENT * varying.size:
-                found, more, drifting = other, varying, True
+        normal, changes = full, None
+        if pixels.positions is not None and terms.reach > 0:
+            if terms.shift and _change_over_image(full, basis, drifts.size, gain):
+                changes = drifts
+            if varies and terms.seeing and pixels.cover_the_image():
+                other = _Normal(pixels, least_share, allows_sharp, varying_rows)
+                if _change_over_image(other, basis, varying.size, other.gain(basis)):
+                    normal, changes = other, varying
         for i in range(n):
-            kernels[i], errors[i], of_place = found.solution(i, basis, drifting)
-            more[i] = of_place.reshape(more[i].shape) if drifting else 0
+            kernels[i], errors[i], of_place = normal.solution(i, basis, changes is not None)
+            if changes is not None:
+                changes[i] = of_place.reshape(changes[i].shape)
         if with_seeing:
             errors += full.with_wide_seeing(terms, kernels)
         if start is not None:
@@ -205,6 +206,11 @@ def _flux_or_seeing(full, gain, n):
     if other > gain + GAIN_OF_SEEING + OF_COEFFICIENT * added:
         return other, FLUX_AND_SEEING
     return gain, FLUX
+
+
+def _change_over_image(normal, basis, number, gain):
+    """Whether the kernels change over the image, by ``number`` coefficients; ``gain`` is that without the changes."""
+    return normal.gain(basis, True) > gain + LEAST_GAIN + OF_COEFFICIENT * number
 
 
 def _drift_rows(surroundings, positions):

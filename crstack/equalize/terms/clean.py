@@ -70,12 +70,12 @@ def median_of_scaled(cube, scales):
     return median
 
 
-def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=None):
+def reject_hits(exposures, usable, scales, models=None, nearby=None):
     """Find the pixels where all exposures agree.
 
-    A pixel is left out if one exposure lies more than ``clip`` standard deviations above or below the common image.
-    (Where most exposures are hit, the others are low.) Its eight neighbours are left out too, because they contain the
-    faint rim of a hit.
+    A pixel is left out if one exposure lies more than `CLIP_SIGMA` standard deviations above or below the common
+    image. (Where most exposures are hit, the others are low.) Its eight neighbours are left out too, because they
+    contain the faint rim of a hit.
 
     Parameters
     ----------
@@ -87,8 +87,6 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=
         Factors from the common image to each exposure.
     models : sequence of `~numpy.ndarray`, optional
         Expected image of each exposure over its scale, if it is not the median.
-    clip : float, optional
-        In standard deviations.
     nearby : sequence of `~numpy.ndarray`, optional
         `neighbour_mean` of each model, where it is known.
 
@@ -119,7 +117,7 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=
     def agree(band):
         rows = band[0]
         beyond = np.square(np.float32(excess) * common[rows])
-        ok[rows] &= (squares[:, rows] <= np.float32(clip**2) * (variances[:, rows] + beyond)).all(axis=0)
+        ok[rows] &= (squares[:, rows] <= np.float32(CLIP_SIGMA**2) * (variances[:, rows] + beyond)).all(axis=0)
 
     map_threads(agree, bands)
     rejected = usable & ~ok

@@ -102,17 +102,16 @@ def of_one_field(exposures, drop=False):
     unused = None
     if reasons:
         lights = {i: own / others for i, own, others in dark}
-        exposures, unused = _explained(exposures, reasons, found, drop, (centre, lights))
+        exposures, unused = _explained(exposures, reasons, found, drop, centre, lights)
     return exposures, not (exposures.displaced or exposures.unfocused or exposures.strange), unused
 
 
-def _explained(exposures, reasons, found, drop, known):
+def _explained(exposures, reasons, found, drop, centre, lights):
     """The exposures that can be used, and those that are not; ``reasons`` are words by index.
 
-    ``known`` is an exposure (index) with which the others are compared, or None for any, and the light of those that
-    seem to have none, over that of the others, by index.
+    ``centre`` is the exposure (index) with which the others are compared, or None for any. ``lights`` are, by index,
+    the light of exposures that seem to have none, over that of the others.
     """
-    centre, lights = known
     shifts, strange, faint, timed = {}, {}, [], factors_of_times(exposures) is not None
     for i, words in sorted(reasons.items(), reverse=True):
         other = next((k for k in range(len(exposures)) if k not in {*reasons, i}), 1 if i == 0 else 0)
@@ -135,8 +134,8 @@ def _explained(exposures, reasons, found, drop, known):
         warn_user(words_of_light)
     strange, shifts = dict(sorted(strange.items())), dict(sorted(shifts.items()))
     far = {i for i, (_, dx, dy) in shifts.items() if max(abs(dx), abs(dy)) > ALIGNED}
-    known = {exposures.names.index(name) for name in (*exposures.too_far, *exposures.unfocused)}
-    outvoted = majority(exposures, {*strange, *far, *known})
+    named = {exposures.names.index(name) for name in (*exposures.too_far, *exposures.unfocused)}
+    outvoted = majority(exposures, {*strange, *far, *named})
     for i, shift in shifts.items():
         _report_shift(exposures.names[i], *shift, SHIFTED[drop] if i in far and outvoted else "")
     displaced = tuple((exposures.names[i], *shift[1:]) for i, shift in shifts.items())

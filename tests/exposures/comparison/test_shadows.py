@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, VarianceUncertainty
+from support.limited import resident_bytes
 
 from crstack import Code, CRStack
 from crstack.datasets.hits import make_hits
@@ -12,7 +13,6 @@ from crstack.exposures import Exposures, load_exposures
 from crstack.exposures.comparison.shadows import find_shadows
 from crstack.noise import NoiseModel
 from crstack.utils.memory import Workspace, limited_memory, trim
-from crstack.utils.process_memory import resident_bytes
 
 SHAPE = (200, 250)
 READNOISE = 4.0
