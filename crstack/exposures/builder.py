@@ -187,8 +187,9 @@ class Builder:
         kept = [read[i] for i in indices]
         warn_of_masks(kept)
         planes = [one.plane.bad for one in read]
-        ext = self.first.extensions.get("bad values")
-        warn_of_flagged_hits(self.flags.hits(self.cube, planes), [one.name for one in read], ext)
+        ext, number = next(((ext, n) for (what, ext), n in self.extensions.items() if what == "bad values"), (None, 0))
+        of_all = number == self.n
+        warn_of_flagged_hits(self.flags.hits(self.cube, planes), [one.name for one in read], ext, of_all)
         shape = self.first.shape
         seconds = [one.seconds for one in kept]
         exposures = Exposures(

@@ -270,7 +270,7 @@ def _are_dithered(images):
     return False
 
 
-def warn_of_flagged_hits(found, names, ext):
+def warn_of_flagged_hits(found, names, ext, of_all=True):
     """Warn of flags that seem to be those of hits.
 
     Parameters
@@ -281,6 +281,8 @@ def warn_of_flagged_hits(found, names, ext):
         Names of the exposures.
     ext : int, str or None
         Extension of the files that holds the flags; None if they are masks of objects.
+    of_all : bool, optional
+        Whether all files have the extension. If not, no argument of a call chooses its bits.
 
     Warns
     -----
@@ -294,15 +296,16 @@ def warn_of_flagged_hits(found, names, ext):
         several = len(found.bits) > 1
         bits = " and ".join(map(str, found.bits))
         rest = ((1 << found.all_bits.bit_length()) - 1) & ~sum(found.bits)
+        remedy = f"give {_remedy(ext, rest)}" if of_all else f"set them to 0 in the extension {ext} of the files"
         warn_user(
             f"{'bits' if several else 'bit'} {bits} of the data quality (extension {ext}) "
             f"{'differ' if several else 'differs'} between the exposures as hits do: values that no other exposure "
             f"flags are {numbers}; {found.shared} pixels are flagged in more than one. Are they hits that were found "
-            "before? They are bad values, so that crstack does not find them. To find them, give "
-            f"{_remedy(ext, rest)}. If any other bit marks usable values, leave it out as well"
+            "before? They are bad values, so that crstack does not find them. To find them, "
+            f"{remedy}. If any other bit marks usable values, leave it out as well"
         )
         return
-    skip = f": {_remedy(ext, 0)} passes over the extension" if ext is not None else ""
+    skip = f": {_remedy(ext, 0)} passes over the extension" if ext is not None and of_all else ""
     warn_user(
         f"the masks differ between the exposures as hits do: values that no other exposure masks are {numbers}; "
         f"{found.shared} pixels are masked in more than one. Are they hits that another program found? They are bad "

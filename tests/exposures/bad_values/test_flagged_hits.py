@@ -102,6 +102,19 @@ def test_a_mask_of_hits_in_a_file_can_be_passed_over(tmp_path):
     assert load_exposures(paths, ext="SCI", dq_ext="MASK", bits=0, **NOISE).bad is None
 
 
+@pytest.mark.parametrize(("value", "lacking"), [(1, 1), (16, 0), (16, 2)])
+def test_no_argument_passes_over_an_extension_that_some_files_lack(tmp_path, value, lacking):
+    """A file has no mask: the advice named an extension None, or one that the file lacks."""
+    simulated = made(n=4)
+    paths = files(tmp_path, images(simulated), (found(simulated) * value).astype(np.uint8), "MASK")
+    with fits.open(paths[lacking]) as hdus:
+        fits.HDUList([hdus[0].copy(), hdus["SCI"].copy()]).writeto(paths[lacking], overwrite=True)
+    advice = "give masks without hits$" if value == 1 else "set them to 0 in the extension MASK of the files"
+    with pytest.warns(CRStackWarning, match=f"{OF_HITS}.*{advice}") as caught:
+        load_exposures(paths, ext="SCI", **NOISE)
+    assert "None" not in str(caught[0].message)
+
+
 def test_hits_that_are_not_flagged_are_found(tmp_path):
     simulated = make_stack("slit", shape=SHAPE, seed=6)
     quality = np.where(found(simulated), 4096, 0).astype(np.int16)
