@@ -5,6 +5,7 @@ import numpy as np
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.scatter.noise_of_parts import compare_noise_of_parts
 from crstack.masks.codes import exposure_name
+from crstack.plausibility.beside_trails import warn_of_flags_beside_trails
 from crstack.plausibility.counts import of_coincidences, of_mean
 from crstack.plausibility.flagged_structures import warn_of_flagged_structures
 from crstack.plausibility.noise import of_hidden_hits, of_noise, unflagged, warn_of_understated_noise
@@ -105,8 +106,9 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     CRStackWarning
         If the joint decision has measured more noise than is stated. If values scatter by less than is stated. If the
         stated noise is wrong in parts of the image. There is none of these if reading the exposures has given a warning
-        on the noise. If a region of an exposure has another level. If many pixels have one valid value. If the joint
-        decision flags structures far more often than the rest.
+        on the noise. If a region of an exposure has another level. If values are flagged beside a trail of another
+        exposure. If many pixels have one valid value. If the joint decision flags structures far more often than the
+        rest.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
@@ -120,6 +122,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
             warn_of_understated_noise(masks, exposures)
             compare_noise_of_parts(exposures, sample, differences)
         warn_of_region(masks, exposures)
+        warn_of_flags_beside_trails(masks, exposures)
         warn_of_single_values(masks, exposures)
     sentences = implausibilities(
         masks, exposures, limit, noise=noise and not known, offsets=offsets, differences=differences, sample=sample
