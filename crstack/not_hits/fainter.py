@@ -8,7 +8,7 @@ from astropy.table import QTable
 from scipy import ndimage
 
 from crstack.exposures import Exposures
-from crstack.utils.medians import median_of_values
+from crstack.utils.medians import median_of_values, weighted_median
 
 __all__ = ["Fainter", "fainter_exposures", "words_of_fainter"]
 
@@ -82,7 +82,7 @@ def _light_of(table, exposures, j):
     squares = np.sum(own**2, axis=(1, 2))
     ratios = np.sum(own * other, axis=(1, 2)) / squares
     errors = np.sqrt(variance / squares)
-    light = _weighted_median(ratios, 1 / errors**2)
+    light = weighted_median(ratios, 1 / errors**2)
     # a median has 1.25 times the error of a mean
     error = 1.25 / np.sqrt(np.sum(1 / errors**2))
     alike = np.abs(ratios - light) < np.maximum(ERRORS * errors, PART * light)
@@ -123,13 +123,6 @@ def _of_rim(image):
     rim = np.ones(image.shape, dtype=bool)
     rim[1:-1, 1:-1] = False
     return float(median_of_values(image[rim]))
-
-
-def _weighted_median(values, weights):
-    """Value with half of the weight below it."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return values[order][np.searchsorted(total, total[-1] / 2)]
 
 
 def _in_place(images):

@@ -4,6 +4,7 @@ import numpy as np
 
 from crstack.equalize.fit.cold import cold_pixels
 from crstack.equalize.fit.hot import hot_pixels_at_rest
+from crstack.utils.pixels import middle_of
 
 __all__ = ["sentence_of_fixed_pixels"]
 
@@ -26,7 +27,7 @@ def sentence_of_fixed_pixels(exposures):
     sentence : str or None
         With the numbers and a remedy.
     """
-    part = exposures.cutout(tuple(_middle(side) for side in exposures.shape))
+    part = exposures.cutout(middle_of(exposures.shape, SIDE))
 
     def variance_of(signal, box=None):
         return (part if box is None else part.cutout(box)).mean_variance(signal)
@@ -43,12 +44,6 @@ def sentence_of_fixed_pixels(exposures):
         "stars move. They are in the combined images, and look like hits once the exposures are aligned: subtract a "
         "dark, or mark them in the masks of the exposures"
     )
-
-
-def _middle(side):
-    """The central pixels along an axis."""
-    start = max((side - SIDE) // 2, 0)
-    return slice(start, start + min(side, SIDE))
 
 
 def _unknown(part, rows, columns):

@@ -4,6 +4,7 @@ import numpy as np
 
 from crstack.utils.medians import median_of_values, reflected_median
 from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.pixels import middle_of
 
 __all__ = ["of_pixel_response"]
 
@@ -38,7 +39,7 @@ def of_pixel_response(masks, exposures):
         With numbers and a remedy; empty if there is none.
     """
     n = masks.n_exposures
-    part = exposures.cutout(tuple(_middle(side) for side in exposures.shape))
+    part = exposures.cutout(middle_of(exposures.shape, SIDE))
     valid = np.ones(part.shape, dtype=bool) if part.bad is None else ~part.bad.any(axis=0)
     if not valid.any():
         return []
@@ -62,12 +63,6 @@ def of_pixel_response(masks, exposures):
         f"{rests[worst]:.1f} standard deviations of {exposures.names[worst]}: hits are missed, and throughputs are "
         f"wrong. Divide by a flat field; for exposures of a flat field, give flux_factors=({given})"
     ]
-
-
-def _middle(side):
-    """The central pixels along an axis."""
-    start = max((side - SIDE) // 2, 0)
-    return slice(start, start + min(side, SIDE))
 
 
 def _response(planes, levels, valid):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from crstack.masks import Code
+from crstack.plotting.hit_numbers import in_sight
 from crstack.plotting.hits import plot_hits
 from crstack.plotting.interactive import Window
 from crstack.plotting.mask import MaskPanels
@@ -73,19 +74,15 @@ class MaskWindow(Window):
         self.panels.select(self.in_diagram(), self.in_image())
         self.figure.canvas.draw_idle()
 
-    def _in_sight(self, axes, x, y):
-        pixels = self.panels.view.pixels
-        (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
-        inside = (pixels[x] >= left) & (pixels[x] <= right) & (pixels[y] >= bottom) & (pixels[y] <= top)
-        return inside
-
     def in_diagram(self):
         """Which pixels are within the limits of the diagram."""
-        return self._in_sight(self.panels.axes[0], "min2d", "excess")
+        pixels = self.panels.view.pixels
+        return in_sight(self.panels.axes[0], pixels["min2d"], pixels["excess"])
 
     def in_image(self):
         """Which pixels are within the limits of the image."""
-        return self._in_sight(self.panels.axes[2], "x", "y")
+        pixels = self.panels.view.pixels
+        return in_sight(self.panels.axes[2], pixels["x"], pixels["y"])
 
     def on_key(self, event):
         """Handle the keys of the manual."""
@@ -135,12 +132,12 @@ class MaskWindow(Window):
         """Change the colour scale of the images."""
         c = self.panels.axes[2]
         (left, right), (bottom, top) = sorted(c.get_xlim()), sorted(c.get_ylim())
-        rows, columns = _in_sight(bottom, top), _in_sight(left, right)
+        rows, columns = _pixels_between(bottom, top), _pixels_between(left, right)
         for drawn in self.panels.images:
             drawn.set_clim(*image_limits(np.asarray(drawn.get_array())[rows, columns], color_scale))
 
 
-def _in_sight(low, high):
+def _pixels_between(low, high):
     """Slice of the pixels between two FITS coordinates."""
     return slice(max(math.floor(low + 0.5) - 1, 0), max(math.ceil(high - 0.5), 1))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack.plotting.style import places_in_axes
 from crstack.plotting.symbols import SYMBOLS
 
 __all__ = ["CELLS", "cell_codes", "cell_counts", "cells_in_axes", "code_image"]
@@ -29,8 +30,7 @@ def cells_in_axes(axes, x, y):
     inside : `~numpy.ndarray` of bool
         Points that are visible.
     """
-    part = (axes.transData - axes.transAxes).transform(np.column_stack([x, y]))
-    inside = np.isfinite(part).all(axis=1) & (part >= 0).all(axis=1) & (part <= 1).all(axis=1)
+    part, inside = places_in_axes(axes, x, y)
     column, row = (np.minimum((part[:, i] * CELLS[i]), CELLS[i] - 1) for i in (0, 1))
     rows, columns = (np.where(inside, place, 0).astype(int) for place in (row, column))
     return rows, columns, inside

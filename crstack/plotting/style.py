@@ -22,6 +22,7 @@ __all__ = [
     "free_spots",
     "image_limits",
     "new_figure",
+    "places_in_axes",
     "settled",
     "white_edges",
 ]
@@ -165,6 +166,27 @@ def add_bar(axes, image, label, *, width=0.035, **options):
     return bar
 
 
+def places_in_axes(axes, x, y):
+    """Places of points in the axes, from 0 to 1, and which points are visible.
+
+    Parameters
+    ----------
+    axes : `~matplotlib.axes.Axes`
+        Axes with their current limits and scales.
+    x, y : `~numpy.ndarray`
+        (n,) data coordinates.
+
+    Returns
+    -------
+    places : `~numpy.ndarray`
+        (n, 2), from the lower left.
+    inside : `~numpy.ndarray` of bool
+        (n,).
+    """
+    places = (axes.transData - axes.transAxes).transform(np.column_stack([x, y]))
+    return places, np.isfinite(places).all(axis=1) & (places >= 0).all(axis=1) & (places <= 1).all(axis=1)
+
+
 def free_spots(axes, x, y, words, most, size=(0.011, 0.032)):
     """Indices of the labels that can be placed at (x, y) without overlapping earlier ones.
 
@@ -187,8 +209,7 @@ def free_spots(axes, x, y, words, most, size=(0.011, 0.032)):
     """
     if not len(x):
         return []
-    part = (axes.transData - axes.transAxes).transform(np.column_stack([x, y]))
-    inside = np.isfinite(part).all(axis=1) & (part >= 0).all(axis=1) & (part <= 1).all(axis=1)
+    part, inside = places_in_axes(axes, x, y)
     placed, boxes = [], np.empty((0, 3))
     for i in np.flatnonzero(inside)[: 20 * most]:
         half = size[0] * (len(words[i]) + 1) / 2

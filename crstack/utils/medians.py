@@ -16,6 +16,7 @@ __all__ = [
     "reflected_median",
     "running_median",
     "separable_median",
+    "weighted_median",
 ]
 
 #: networks of N. Devillard (public domain); each pair puts the smaller value first
@@ -165,6 +166,13 @@ def _first_in_order(planes, number, lowest=True):
                 larger(planes[place], planes[k], out=planes[k])
             planes[place] = spare
     return planes[:number]
+
+
+def weighted_median(values, weights):
+    """The value at which half of the sum of the weights is reached; both (M,)."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
 
 
 def running_median(values, size, axis):

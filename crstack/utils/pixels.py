@@ -18,6 +18,7 @@ __all__ = [
     "features_holding",
     "highest_around",
     "informative_box",
+    "middle_of",
     "some_true",
 ]
 
@@ -37,6 +38,11 @@ LARGEST_WEIGHT = 1.0
 def at_pixels(value: float | np.ndarray, where: Any) -> Any:
     """A number as it is, or the values of an image at some pixels."""
     return value[where] if isinstance(value, np.ndarray) and value.ndim else value
+
+
+def middle_of(shape: tuple[int, ...], most: int) -> tuple[slice, ...]:
+    """Rows and columns of the middle of an image, with at most this number of pixels along each axis."""
+    return tuple(slice(max((side - most) // 2, 0), min((side + most) // 2, side)) for side in shape)
 
 
 def by_rows(function: Any, *values: Any) -> Any:

@@ -13,6 +13,7 @@ from crstack.utils.medians import (
     median_of_values,
     of_rank,
     reflected_median,
+    weighted_median,
 )
 
 
@@ -101,3 +102,9 @@ def test_median_is_nan_where_a_value_is_nan(size, n, place, axis):
 def test_median_has_no_negative_zero(axis):
     check_median(np.full((3, 40), -0.0, np.float32), axis)
     check_median(np.full((4, 7), -0.0), axis)
+
+
+def test_weighted_median_is_the_median_of_values_repeated_by_their_weights():
+    rng = np.random.default_rng(5)
+    values, weights = rng.permutation(20.0 + np.arange(11)), rng.integers(1, 9, 11)
+    assert weighted_median(values, weights) == np.sort(np.repeat(values, weights))[(weights.sum() - 1) // 2]

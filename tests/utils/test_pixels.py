@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from scipy import ndimage
 
 from crstack.utils import pixels
-from crstack.utils.pixels import contrast_of, dilate, highest_around, some_true
+from crstack.utils.pixels import contrast_of, dilate, highest_around, middle_of, some_true
 from crstack.utils.threads import limited_threads
 
 SHAPES = [(1, 1), (1, 6), (7, 1), (2, 2), (3, 4), (40, 31), (300, 700)]
@@ -35,3 +35,11 @@ def test_some_of_the_true_pixels(n_threads, step, monkeypatch):
     with limited_threads(n_threads):
         assert_array_equal(some_true(mask, np.arange(0, len(every), step)), every[::step])
         assert some_true(mask & False, np.arange(0)).size == 0
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 8, 9])
+@pytest.mark.parametrize("side", [1, 2, 7, 8])
+def test_middle_of_an_image(side, most):
+    (where,) = middle_of((side,), most)
+    assert where.stop - where.start == min(side, most)
+    assert abs(where.start - (side - where.stop)) <= 1

@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.equalize.fit.expected_exposures import copied_levels
 from crstack.equalize.fit.hot import MARGIN, charges_of, hot_in_all
+from crstack.utils.medians import weighted_median
 from crstack.utils.memory import filled_image
 from crstack.utils.threads import map_threads, wide_bands
 
@@ -127,7 +128,7 @@ def _factors(excess, sigma, alone):
         if np.count_nonzero(clear) < FEWEST:
             return None
         weights = 1 / ((sigma[clear] / charges[clear]) ** 2 + OWN**2)
-        factors = np.array([_weighted_median(one[clear] / charges[clear], weights) for one in excess])
+        factors = np.array([weighted_median(one[clear] / charges[clear], weights) for one in excess])
         if not (factors > 0).all():
             return None
         factors /= factors.mean()
@@ -154,10 +155,3 @@ def _gains(excess, charges, factors, sigma, same=None):
         return np.minimum(((excess - expected) / error) ** 2, LIMIT**2).sum(axis=0)
 
     return chi_squared(same) - chi_squared(factors[:, None] * charges)
-
-
-def _weighted_median(values, weights):
-    """The value at which half of the sum of the weights is reached."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -7,6 +7,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.comparison.displacement import correlations
 from crstack.exposures.comparison.structures import lowest_of_blocks
 from crstack.utils.medians import median_of_values, reflected_median
+from crstack.utils.pixels import middle_of
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
@@ -175,7 +176,7 @@ def _throughputs(exposures, added, factors, sigma):
     """
 
     def contrast_of(i):
-        rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in exposures.shape)
+        rows, columns = middle_of(exposures.shape, MIDDLE)
         plane = exposures.data[i, rows, columns]
         if exposures.bad is not None:
             bad = exposures.bad[i, rows, columns]

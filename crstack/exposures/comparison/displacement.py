@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.exposures.cube import ALIGNED
 from crstack.utils.medians import reflected_median
+from crstack.utils.pixels import middle_of
 
 __all__ = ["Correlations", "correlations", "displacement", "highest_correlation"]
 
@@ -135,7 +136,6 @@ def _shift_at(place, shape):
 
 def _structure(image):
     """Square root of the light over the median and its noise, without hits and hot pixels."""
-    rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in image.shape)
-    image = reflected_median(image[rows, columns])
+    image = reflected_median(image[middle_of(image.shape, MIDDLE)])
     low, middle = np.percentile(image[::4, ::4], [16, 50])
     return np.sqrt(np.maximum(image - middle - 3 * (middle - low), 0)).astype(np.float64)

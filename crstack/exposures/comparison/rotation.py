@@ -6,6 +6,7 @@ from scipy import ndimage
 from crstack.exposures.comparison.displacement import highest_correlation
 from crstack.utils.medians import median_of_values, reflected_median
 from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.pixels import middle_of
 
 __all__ = ["rotation", "rotations"]
 
@@ -104,8 +105,7 @@ def rotations(exposures):
 
 def _stars(image):
     """Places (x, y) of the brightest stars, without hits and hot pixels."""
-    rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in image.shape)
-    image = ndimage.gaussian_filter(reflected_median(image[rows, columns]).astype(np.float32), 1)
+    image = ndimage.gaussian_filter(reflected_median(image[middle_of(image.shape, MIDDLE)]).astype(np.float32), 1)
     low, middle = np.percentile(image[::3, ::3], [16, 50])
     above = image - np.float32(middle)
     tops = (ndimage.maximum_filter(image, 2 * APART + 1) == image) & (above > CLEAR * (middle - low))

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from crstack.utils.medians import median_of_values, of_rank
 from crstack.utils.normal import SIGMA_PER_MAD
-from crstack.utils.pixels import highest_around
+from crstack.utils.pixels import highest_around, middle_of
 from crstack.utils.threads import map_threads
 
 __all__ = [
@@ -176,9 +176,7 @@ def agree_well(one, other):
     one, other : `~numpy.ndarray`
         (ny, nx).
     """
-    planes = [_significance(plane, None)[0] for plane in (one, other)]
-    found = [_compared(planes, i) for i in (0, 1)]
-    return all(each.seen >= max(FEWEST_OF_TWO, SHARED * each.number) for each in found)
+    return all(each.seen >= max(FEWEST_OF_TWO, SHARED * each.number) for each in _compared_both(one, other))
 
 
 def agreement(one, other):
@@ -194,9 +192,13 @@ def agreement(one, other):
     part : float
         From 0 to 1; 0 if an image has no structure.
     """
+    return min(each.seen / max(each.number, 1) for each in _compared_both(one, other))
+
+
+def _compared_both(one, other):
+    """What each of two images shows of the structures of the other one."""
     planes = [_significance(plane, None)[0] for plane in (one, other)]
-    found = [_compared(planes, i) for i in (0, 1)]
-    return min(each.seen / max(each.number, 1) for each in found)
+    return [_compared(planes, i) for i in (0, 1)]
 
 
 def agree(one, other):
@@ -264,8 +266,7 @@ def lowest_of_blocks(image):
 
 def _middle(image):
     """The middle of an image, with even sides."""
-    rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in image.shape)
-    part = image[rows, columns]
+    part = image[middle_of(image.shape, MIDDLE)]
     return part[: len(part) // 2 * 2, : part.shape[1] // 2 * 2]
 
 
