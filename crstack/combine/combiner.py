@@ -7,7 +7,7 @@ import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack.combine.band import BandCombiner
-from crstack.combine.clean_values import expected_signal
+from crstack.combine.clean_values import CleanValues, expected_signal
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.result import COMBINATIONS, WITHOUT_MASKS, Combination, PixelFlag, Planes
 from crstack.combine.weights import exposure_weights
@@ -63,6 +63,9 @@ class Combiner:
     expected : callable, optional
         ``expected()`` gives the expected signal (ny, nx) with equal weights, if it may be known already: see
         ``crstack.combine.clean_values.expected_signal``.
+    levelled : callable, optional
+        ``levelled()`` gives the exposures on their mean level, for the sample variance, where those that are combined
+        are not, because the masks have the signal shift.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class Combiner:
         fill: Literal["minimum", "neighbours"] | None = None,
         weights: Literal["variance", "exptime"] | Sequence[float] | None = None,
         expected: Callable[[], np.ndarray] | None = None,
+        levelled: Callable[[], Exposures] | None = None,
     ) -> None:
         self.exposures = exposures
         self.statistics = statistics
@@ -106,6 +110,7 @@ class Combiner:
         self.weights = None if weights is None else exposure_weights(weights, exposures)
         self._made: dict[int, BandCombiner] = {}
         self._known_expected = expected
+        self._levelled = levelled
 
     def _check_masks(self):
         """Raise `InputError` if the masks do not belong to the exposures, or lack what is requested."""
@@ -205,7 +210,7 @@ class Combiner:
             images[0][rows], images[1][rows] = planes.value, planes.variance
             count[rows], flags[rows], all_hit[rows] = planes.count, planes.flags, band.values.all_hit
             if floats > 2:
-                images[2][rows] = band.values.sample_variance
+                images[2][rows] = self._sample_variance(band, rows)
             if in_files():
                 del self._made[rows.start]
             else:
@@ -214,6 +219,13 @@ class Combiner:
         self._expected  # noqa: B018 (computed once, not in each thread)
         map_threads(work, row_bands(*shape, PIXELS_PER_BAND))
         return Planes(*images[:2], count, flags), all_hit, images[2] if floats > 2 else None
+
+    def _sample_variance(self, band, rows):
+        """Sample variance of the clean values in some rows, on one level."""
+        if self._levelled is None:
+            return band.values.sample_variance
+        levelled = self._levelled().cutout((rows, slice(None)))
+        return CleanValues(levelled, band.statistics, band.masks).sample_variance
 
     def _ccd(self, planes, mask):
         """A combined image with its variance and mask, and the header of the exposures."""

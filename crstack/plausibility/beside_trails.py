@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.masks.codes import Code, exposure_name, is_hit
+from crstack.masks.codes import ADDED, Code, exposure_name, is_hit
 from crstack.utils.pixels import dilate
 from crstack.utils.warn import warn_user
 
@@ -54,7 +54,8 @@ def _too_many(masks, beside, others):
     """Number of values of some exposures (indices) that are flagged in a region, if it exceeds that of hits; or 0."""
     inside = outside = 0
     for i in others:
-        hit = is_hit(masks.codes[exposure_name(i)])
+        codes = masks.codes[exposure_name(i)]
+        hit = is_hit(codes) & ~np.isin(codes, ADDED)  # pixels that the user forces are no hits
         number = np.count_nonzero(hit & beside)
         inside += number
         outside += np.count_nonzero(hit) - number

@@ -1,6 +1,7 @@
 """Combined and cleaned exposures of a stack, with given masks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from crstack.exposures import Exposures
 from crstack.masks import MaskSet
 from crstack.masks.codes import exposure_name
 from crstack.prepared import PreparedStack
-from crstack.stages.levels import ON_MEAN_LEVEL, exposures_to_combine, words_on_levels
+from crstack.stages.levels import ON_MEAN_LEVEL, exposures_to_combine, on_mean_level, words_on_levels
 
 __all__ = ["KEPT", "cleaned", "combined", "expected_once"]
 
@@ -39,13 +40,14 @@ def combined(name: str, prepared: PreparedStack, masks: MaskSet | None, options:
     options : mapping
         Parameters of `~crstack.combine.Combiner`.
     """
-    exposures = prepared.exposures
+    exposures, levelled = prepared.exposures, None
     if masks is not None and name not in WITHOUT_MASKS:
-        exposures = exposures_to_combine(name, prepared, masks)
+        exposures, levelled = exposures_to_combine(name, prepared, masks), partial(on_mean_level, prepared, masks)
 
     def compute() -> Combiner:
         expected = expected_once(prepared, exposures, masks)
-        return Combiner(exposures, prepared.statistics_of(exposures), masks, expected=expected, **options)
+        statistics = prepared.statistics_of(exposures)
+        return Combiner(exposures, statistics, masks, expected=expected, levelled=levelled, **options)
 
     # combined again at each call, so that changes by the user do not affect the next result
     key = (exposures, masks, *options.values())

@@ -19,6 +19,7 @@ __all__ = [
     "ON_MEAN_LEVEL",
     "differences_of",
     "exposures_to_combine",
+    "on_mean_level",
     "warn_of_levels",
     "without_trails",
     "words_on_levels",
@@ -131,6 +132,17 @@ def exposures_to_combine(name: str, prepared: PreparedStack, masks: MaskSet) -> 
         return prepared.exposures.at_mean_level(without_trails(differences, masks.codes))
 
     return prepared.once("exposures to combine", masks, compute, keep=KEPT)
+
+
+def on_mean_level(prepared: PreparedStack, masks: MaskSet) -> Exposures:
+    """The exposures on their mean level, also where means of them take the signal shift of the masks instead.
+
+    Parameters
+    ----------
+    prepared, masks
+        As for `exposures_to_combine`.
+    """
+    return exposures_to_combine(OF_MEDIANS[0], prepared, masks)
 
 
 def differences_of(decision: Decision, prepared: PreparedStack) -> Sequence[np.ndarray] | None:

@@ -53,6 +53,17 @@ def _check(made, masks, combination, least_of_hits=100):
     assert 1.4826 * np.median(np.abs(pull[one])) == pytest.approx(1, abs=0.2)
 
 
+@pytest.mark.parametrize("name", ["meancr", "meanjoint"])
+def test_the_sample_variance_of_the_joint_decision_is_that_of_values_on_one_level(made, name):
+    """The sky that differs was a part of it, up to hundreds of times the variance of the noise."""
+    _, stack, _, sky = made
+    masks = stack.detect("joint")
+    clean = sky & ~masks.crmasks.any(axis=0)
+    sample = stack.combine(name, masks=masks, variance="sample").uncertainty.array
+    model = stack.combine("meancr", masks=masks).uncertainty.array
+    assert sample[clean].mean() == pytest.approx(len(stack) * model[clean].mean(), rel=0.05)
+
+
 @pytest.mark.parametrize("name", [*NAMES, "meanjoint"])
 def test_the_joint_decision_combines_one_level(made, name):
     stack = made[1]

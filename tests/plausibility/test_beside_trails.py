@@ -16,7 +16,7 @@ SHAPE = (200, 300)
 EXPOSURES = SimpleNamespace(names=("a.fits", "b.fits", "c.fits"))
 
 
-def masks_of(*, trails=(2,), share_beside=0.0, share=0.003):
+def masks_of(*, trails=(2,), share_beside=0.0, share=0.003, code=Code.MMCOSMIC):
     """Masks of three exposures: a trail in the second one, hits, and flags beside the trail in the others."""
     rng = np.random.default_rng(5)
     codes = {}
@@ -25,7 +25,7 @@ def masks_of(*, trails=(2,), share_beside=0.0, share=0.003):
         if i == 1:
             plane[90:105] = Code.TRAIL
         else:
-            plane[80:115][rng.random((35, 300)) < share_beside] = Code.MMCOSMIC
+            plane[80:115][rng.random((35, 300)) < share_beside] = code
         codes[f"CRMASK{i + 1}"] = plane
     return SimpleNamespace(codes=codes, n_exposures=3, trails=tuple(SimpleNamespace(exposure=k) for k in trails))
 
@@ -46,6 +46,8 @@ def test_flags_beside_a_trail_are_named():
         masks_of(share_beside=0.05, trails=()),
         # a few more than by chance
         masks_of(share_beside=0.002),
+        # pixels that the user forces
+        masks_of(share_beside=0.05, code=Code.GIVEN),
     ],
 )
 def test_hits_beside_a_trail_are_as_frequent_as_elsewhere(masks):
