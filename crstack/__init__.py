@@ -1,4 +1,4 @@
-"""Cosmic rays that survive the median of a few equivalent exposures."""
+"""Find cosmic rays in stacks of exposures of one field, and combine the exposures."""
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING

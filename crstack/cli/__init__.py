@@ -1,4 +1,4 @@
-"""The command ``crstack``: masks and combined images from a YAML file.
+"""The command ``crstack``: masks and combined images of exposures, by options or a parameter file.
 
 `main` takes the arguments and returns the exit code:
 

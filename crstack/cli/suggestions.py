@@ -64,7 +64,7 @@ class SuggestingParser(argparse.ArgumentParser):
 
 @contextmanager
 def named_as_options():
-    """Errors about a key of the parameter file name the option that stands for it."""
+    """Errors about a key of the parameter file name the option of the same meaning."""
     from crstack.exceptions import InputError
 
     try:

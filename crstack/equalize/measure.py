@@ -121,13 +121,13 @@ def with_values(bad, n):
     return [i for i in range(n) if bad is None or not bad[i].all()]
 
 
-def _with_pattern(known, settings, comparable):
+def _with_pattern(data, settings, comparable):
     """The differences with those of a pattern of the sky, where this describes the exposures better.
 
-    The exposures are ``known`` as the first arguments of `ExpectedExposures`, here and in the next functions.
+    The exposures are ``data``, the first arguments of `ExpectedExposures`, here and in the next functions.
     """
-    levels, variance_of, bad, names = known
-    found = _measured(known, settings, comparable)
+    levels, variance_of, bad, names = data
+    found = _measured(data, settings, comparable)
     if "backgrounds" not in names:
         return found
     sky = sky_with_dark_parts(levels, variance_of, bad)
@@ -143,9 +143,9 @@ def _with_pattern(known, settings, comparable):
     return other if describes_more_than_noise(other, found, sky, levels, variance_of, bad) else found
 
 
-def _measured(known, settings, comparable):
+def _measured(data, settings, comparable):
     """The differences, without those of a pattern and a correction for hot pixels."""
-    levels, variance_of, bad, names = known
+    levels, variance_of, bad, names = data
     box = _part_to_fit(levels, variance_of)
     part = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
     # a part of the image is too small to measure the change of the shift over the whole image
@@ -155,34 +155,34 @@ def _measured(known, settings, comparable):
         return fit.result()
     if not fit.lines:
         return _differences_of_whole(levels, variance_of, bad, fit)
-    return _differences_of_whole_with_lines(known, fit)
+    return _differences_of_whole_with_lines(data, fit)
 
 
-def _best_start(known, settings, comparable):
+def _best_start(data, settings, comparable):
     """The best of the fits from several starts, before terms along rows and columns."""
-    names = known[-1]
-    fit = _refined(ExpectedExposures(*known, settings))
+    names = data[-1]
+    fit = _refined(ExpectedExposures(*data, settings))
     if settings.steps is None:
-        fit = _with_steps_of_kernels(fit, known)
+        fit = _with_steps_of_kernels(fit, data)
     settings = fit.settings
     start = first_factors(_moved_back(fit)) if "flux_factors" in names else None
     if start is not None:
-        other = _refined(ExpectedExposures(*known, replace(settings, start=start)))
+        other = _refined(ExpectedExposures(*data, replace(settings, start=start)))
         fit = min(fit, other, key=ExpectedExposures.misfit)
     if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in fit.kinds):
-        other = _refined(ExpectedExposures(*known, replace(fit.settings, above_local=True)))
+        other = _refined(ExpectedExposures(*data, replace(fit.settings, above_local=True)))
         fit = _better(fit, other, comparable)
     return fit
 
 
-def _differences_of_whole_with_lines(known, part):
+def _differences_of_whole_with_lines(data, part):
     """The differences in the whole image, from the fit to a part of it, with terms along rows and columns."""
     if in_files():
         warn_user(
             "the exposures differ by terms along rows or columns, which need whole images: the memory may exceed "
             "mem_limit. Give a larger one, if there is so much memory"
         )
-    levels, variance_of, bad, names = known
+    levels, variance_of, bad, names = data
     # a cube that is read by rows, too
     whole = ExpectedExposures(levels, variance_of, None if bad is None else bad[:, :], names, of_part=part)
     if part.lines_first:
@@ -205,12 +205,12 @@ def _moved_back(model):
     return np.stack([moved(level, (-dx, -dy)) for level, (dx, dy) in zip(model.levels, model.steps, strict=True)])
 
 
-def _with_steps_of_kernels(part, known):
+def _with_steps_of_kernels(part, data):
     """A fit, or one with the steps that its kernels show, if this is better."""
     steps = steps_of_kernels(part)
     if steps is None:
         return part
-    stepped = _refined(ExpectedExposures(*known, replace(part.settings, steps=steps)))
+    stepped = _refined(ExpectedExposures(*data, replace(part.settings, steps=steps)))
     # elsewhere, the noise of the common image is moved too, so that it is not that of the exposure
     structure = structure_of(part) & structure_of(stepped)
     return stepped if stepped.misfit(structure) < part.misfit(structure) else part

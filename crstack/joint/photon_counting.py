@@ -1,4 +1,4 @@
-"""Warning of exposures that count photons, for which the likelihood of the joint decision is not made."""
+"""Warning of exposures that count photons, which the likelihood of the joint decision does not describe."""
 
 from crstack.exposures import Exposures
 from crstack.exposures.scatter.photons import counted_photons
@@ -31,8 +31,8 @@ def warn_of_photon_counting(exposures: Exposures) -> None:
     readnoise, signal = found
     warn_user(
         f"the read noise is {readnoise:.2g} electron and the signal {max(signal, 0):.2g} electrons, so values form "
-        "peaks at whole photons. The joint decision is not made for this: clean values may be flagged, and meanjoint "
-        "may be too low by several per cent. Check gain and read noise; if they are right, detect with "
+        "peaks at whole photons. The joint decision does not describe such noise: clean values may be flagged, "
+        "and meanjoint may be too low by several per cent. Check gain and read noise; if they are right, detect with "
         'method="mmcosmic" and combine with meancr2, and compare with the mean: below about 2 electrons, this is not '
         "reliable either"
     )

@@ -80,7 +80,7 @@ class Population:
     Attributes
     ----------
     rate : `~numpy.ndarray`
-        (N_CLASSES,) chance of a hit of any charge of ``CHARGE_EDGES`` by class of neighbourhood. It may exceed 1
+        (N_CLASSES,) mean number of charges of ``CHARGE_EDGES`` by class of neighbourhood. It may exceed 1
         where the class has fewer faint hits than the others that share its distribution of charges.
     shapes : `~numpy.ndarray`
         (kinds, bins) share of the charges in each bin: of hits without a hit
@@ -322,7 +322,7 @@ class Population:
         detected : `~numpy.ndarray` of bool
             (N, M), the detections.
         weights : `~numpy.ndarray`
-            (N, M) number of candidates that each value stands for.
+            (N, M) number of candidates that each value represents.
 
         Returns
         -------

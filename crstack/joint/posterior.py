@@ -96,7 +96,7 @@ class JointResult:
         return f"{expected:.0f} with those that are too faint to be masked; {masked} are masked"
 
     def summary(self) -> dict[str, object]:
-        """What was found and fitted, as numbers by name; ``str()`` gives lines for people.
+        """What was found and fitted, as numbers by name; ``str()`` gives readable lines.
 
         Returns
         -------

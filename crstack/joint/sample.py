@@ -81,7 +81,7 @@ class Sample:
         return totals, totals @ is_hit - free @ (is_hit * self.missed)
 
     def weights(self, classes):
-        """Number of candidates (N, K) that each value of the sample stands for.
+        """Number of candidates (N, K) that each value of the sample represents.
 
         ``classes`` (N, M) are those of all candidates. The numbers of values by class, for `likely` pixels and for the
         others, are known, and those of a sample scatter. Where nearly all values of a class are hit, a scatter of one
@@ -111,7 +111,7 @@ class Sample:
         population : Population
             What is known of hits.
         weights : `~numpy.ndarray`
-            (N, M) number of candidates that each value stands for.
+            (N, M) number of candidates that each value represents.
         places : Numbered, optional
             What `numbered` gives for these classes, if it is known.
 

@@ -110,7 +110,7 @@ def signal_prior(levels, sigma, widest=np.inf, unlike=None):
     Parameters
     ----------
     levels : `~numpy.ndarray`
-        (N, ny, nx) the signal that each value stands for, electrons.
+        (N, ny, nx) the signal that each value represents, electrons.
     sigma : `~numpy.ndarray`
         (ny, nx) noise of one value, electrons.
     widest : float, optional

@@ -33,7 +33,7 @@ __all__ = ["is_mosaic", "run_any"]
 
 
 def is_mosaic(ext):
-    """Whether an extension of the settings stands for several chips."""
+    """Whether an extension of the settings means several chips."""
     return isinstance(ext, tuple) or ext == ALL
 
 

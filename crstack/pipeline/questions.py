@@ -136,7 +136,7 @@ class Questions:
                 self._tell(f"a piecewise boundary needs {least} or more fixed points; it has {len(points)}")
 
     def _changed(self, points, letter):
-        """The points after a change that a letter of the menu stands for."""
+        """The points after the change of a letter of the menu."""
         if letter == "c":
             return []
         if letter == "a":

@@ -23,7 +23,7 @@ PER_PIXEL = 0.95
 HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
 #: what to do with the table of the hits
 ON_HITS = "Click on a hit to see it, and on the title of a column to sort. The words are explained below the table."
-#: byte that stands for a probability of 1
+#: byte of a probability of 1
 FULL = 255
 
 

@@ -102,7 +102,7 @@ class Keyword:
                 raise InputError(f"unit of keyword {self.name} must be a unit of astropy; got {self.unit!r}") from None
 
 
-#: stands for the keyword of a section that is given as text
+#: in place of the keyword, where a section is given as text
 OF_TEXT = Keyword("SECTION")
 
 
