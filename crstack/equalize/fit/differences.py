@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Column, Table
@@ -12,9 +11,6 @@ from crstack.equalize.fit.surfaces import Mesh
 from crstack.equalize.fit.varying import corners_less_centre
 from crstack.utils.memory import empty_image, in_files
 from crstack.utils.threads import row_bands
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 __all__ = ["NAMES", "Differences"]
 
@@ -126,7 +122,7 @@ class Differences:
         """Change of the second moments (xx, yy, xy) of a star, square pixels."""
         return tuple(split_kernel(kernel)[3:] for kernel in self.kernels)
 
-    def table(self) -> "Table":
+    def table(self) -> Table:
         """The measured values, one row for each exposure, as a `~astropy.table.Table`.
 
         Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
