@@ -14,7 +14,7 @@ __all__ = ["BandCombiner"]
 #: names of small shared results, which are kept between two combinations ...
 SMALL = ("means",)
 #: ... and of larger ones that take the longest to compute, which are kept unless the images are large
-SLOW = ("count_and_sum", "n_in_place", "one_variance", "_minimum_for_masks")
+SLOW = ("count_and_sum", "n_not_raised", "one_variance", "_minimum_for_masks")
 
 
 class BandCombiner:
@@ -58,31 +58,31 @@ class BandCombiner:
 
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
-        n, count, in_place = len(self.exposures), self.statistics.count, self.values.n_in_place
+        n, count, n_clean = len(self.exposures), self.statistics.count, self.values.n_not_raised
         table = order_table(n, positions)
         variance = self.values.variance_in_middle if positions is middle else self.values.one_variance
         found = variance * table[n, n]
-        # in few pixels a value is bad or moved
-        fewer = np.flatnonzero((count < n) | (in_place < n))
-        np.put(found, fewer, variance.take(fewer) * table[count.take(fewer), in_place.take(fewer)])
+        # in few pixels a value is bad or raised by a hit
+        fewer = np.flatnonzero((count < n) | (n_clean < n))
+        np.put(found, fewer, variance.take(fewer) * table[count.take(fewer), n_clean.take(fewer)])
         return found
 
     def _with_ordered_clean(self, planes, where, positions):
-        """Replace ordered values by those of the values that are not moved by a hit.
+        """Replace ordered values by those of the values that are not raised by a hit.
 
         ``positions(n_valid, n_clean)`` gives the first and last clean value to use. The bias of their order is
         subtracted.
         """
-        where = where & (self.values.n_in_place > 0)
+        where = where & (self.values.n_not_raised > 0)
         planes = planes.copy()
         rows, columns = np.nonzero(where)
-        moved = self.values.moved_at(where)
-        values = np.where(moved, np.inf, self.exposures.data[:, rows, columns])
+        raised = self.values.raised_at(where)
+        values = np.where(raised, np.inf, self.exposures.data[:, rows, columns])
         sort_exposures(values)
-        n_clean, n_valid = self.values.n_in_place[where], self.statistics.count[where]
+        n_clean, n_valid = self.values.n_not_raised[where], self.statistics.count[where]
         variances = self.values.one_variance[where]
         if self.exposures.levels:
-            variances = variance_for_median(self.values.variances_at(where), ~moved)
+            variances = variance_for_median(self.values.variances_at(where), ~raised)
         cases = n_clean.astype(np.intp) * (len(self.exposures) + 1) + n_valid
         for n, valid in (divmod(case, len(self.exposures) + 1) for case in np.flatnonzero(np.bincount(cases)).tolist()):
             some = (n_clean == n) & (n_valid == valid)
@@ -90,8 +90,8 @@ class BandCombiner:
             variance = variances[some]
             shift = order_mean(n, low, high) * np.sqrt(variance)
             planes.value[place] = values[low : high + 1, some].mean(axis=0) - shift
-            if self._moves:
-                planes.value[place] += self.posterior.lowered[place]
+            if self._corrects:
+                planes.value[place] += self.posterior.correction[place]
             planes.variance[place] = order_variance(n, n, low, high) * variance
             planes.count[place] = n if low else high + 1
         return planes
@@ -122,11 +122,11 @@ class BandCombiner:
         if not self.unbiased:
             return self._median()
         return self._with_ordered_clean(
-            self._median(), self.values.n_in_place < self.statistics.count, lambda _, n: middle(n)
+            self._median(), self.values.n_not_raised < self.statistics.count, lambda _, n: middle(n)
         )
 
     @property
-    def _moves(self):
+    def _corrects(self):
         """Whether the bias by the selection of masked values is corrected."""
         return self.unbiased and self.masks.probability is not None
 
@@ -182,10 +182,10 @@ class BandCombiner:
     def _meancr(self):
         """Mean of the clean values; where there are none, the stand-in."""
         planes = self._mean_of_clean
-        if self._moves:
+        if self._corrects:
             planes = planes.copy()
-            planes.value += self.posterior.lowered
-            where, variance = self.posterior.variance_of_moved
+            planes.value += self.posterior.correction
+            where, variance = self.posterior.variance_of_corrected
             planes.variance[where] = variance
         return planes.replaced(planes.count == 0, *self._stand_in)
 

@@ -9,8 +9,8 @@ from crstack.utils.cached import cached_property
 
 __all__ = ["CleanValues", "expected_signal", "middle", "ratio", "variance_for_median"]
 
-#: masked values this many standard deviations above the others count as moved by a hit
-MOVED = 2.0
+#: masked values this many standard deviations above the others count as raised by a hit
+RAISED = 2.0
 
 
 class CleanValues:
@@ -192,11 +192,11 @@ class CleanValues:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(count > 1, squares / (count - 1), np.nan).astype(np.float32)
 
-    def moved(self, i):
-        """True where exposure ``i`` is bad, or masked and moved up; None if there is no such pixel.
+    def raised(self, i):
+        """True where exposure ``i`` is bad, or masked and raised; None if there is no such pixel.
 
         A dilated mask holds many values without a hit. Values whose probability to be hit is above one half count as
-        moved.
+        raised.
         """
         bad = self.exposures.bad_of(i)
         if self.masks is None:
@@ -206,31 +206,31 @@ class CleanValues:
         value, expected, variance = (
             one.take(masked) for one in (self.exposures.data[i], self.expected, self.one_variance)
         )
-        up = value > expected + MOVED * np.sqrt(variance)
+        up = value > expected + RAISED * np.sqrt(variance)
         if self.masks.probability is not None:
             up |= self.masks.probability[i].take(masked) > 0.5
-        moved = np.zeros(self.exposures.shape, dtype=bool) if bad is None else bad.copy()
-        np.put(moved, masked[up], True)
-        return moved
+        raised = np.zeros(self.exposures.shape, dtype=bool) if bad is None else bad.copy()
+        np.put(raised, masked[up], True)
+        return raised
 
     @cached_property
-    def n_in_place(self):
-        """Count of valid values that are not moved up by a hit."""
+    def n_not_raised(self):
+        """Count of valid values that are not raised by a hit."""
         count = np.full(self.exposures.shape, len(self.exposures), dtype=np.int16)
         for i in range(len(self.exposures)):
-            moved = self.moved(i)
-            if moved is not None:
-                count -= moved
+            raised = self.raised(i)
+            if raised is not None:
+                count -= raised
         return count
 
-    def moved_at(self, where):
-        """Bad or moved values of some pixels: bool (N, M)."""
-        moved = np.zeros((len(self.exposures), np.count_nonzero(where)), dtype=bool)
+    def raised_at(self, where):
+        """Bad or raised values of some pixels: bool (N, M)."""
+        raised = np.zeros((len(self.exposures), np.count_nonzero(where)), dtype=bool)
         for i in range(len(self.exposures)):
-            one = self.moved(i)
+            one = self.raised(i)
             if one is not None:
-                moved[i] = one[where]
-        return moved
+                raised[i] = one[where]
+        return raised
 
 
 def ratio(value, divisor):

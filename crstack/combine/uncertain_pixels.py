@@ -95,7 +95,7 @@ class PosteriorMeans:
         return chance
 
     @cached_property
-    def _moved_to_posterior(self):
+    def _corrected(self):
         """Pixels whose masked values are left out and which have a posterior mean: their places, and which they are."""
         where = self.means[0]
         count = self.clean.n_clean[where]
@@ -103,17 +103,17 @@ class PosteriorMeans:
         return tuple(index[masked] for index in where), masked
 
     @cached_property
-    def lowered(self):
-        """Bias of the mean of the clean values by the selection of the masked ones, float32 (ny, nx)."""
-        where, masked = self._moved_to_posterior
-        lowered = np.zeros(self.exposures.shape, dtype=np.float32)
-        lowered[where] = self.means[1][masked] - self.clean.mean[where]
-        return lowered
+    def correction(self):
+        """What corrects the mean of the clean values for the selection of the masked ones, float32 (ny, nx)."""
+        where, masked = self._corrected
+        correction = np.zeros(self.exposures.shape, dtype=np.float32)
+        correction[where] = self.means[1][masked] - self.clean.mean[where]
+        return correction
 
     @property
-    def variance_of_moved(self):
-        """Pixels in which `lowered` is added to the mean of the clean values, and the variances of the sums."""
-        where, masked = self._moved_to_posterior
+    def variance_of_corrected(self):
+        """Pixels in which `correction` is added to the mean of the clean values, and the variances of the sums."""
+        where, masked = self._corrected
         return where, self.means[2][masked]
 
 
