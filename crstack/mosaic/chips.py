@@ -1,7 +1,7 @@
 """The chips of multi-extension files."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from crstack.exceptions import InputError
 from crstack.files.fits_reading import opened_fits, plane_shape
 from crstack.utils.validation import check_integer
 
-__all__ = ["ALL", "PLANES", "Chip", "chips_of", "names_of"]
+__all__ = ["ALL", "PLANES", "Chip", "check_planes", "chips_of", "names_of"]
 
 #: extensions of all chips
 ALL = "all"
@@ -78,6 +78,24 @@ def chips_of(paths: Sequence[str | os.PathLike], ext: Any = ALL) -> tuple[Chip, 
     if not first:
         raise InputError("images must be files with chips; got none")
     return first
+
+
+def check_planes(chips: Sequence[Chip], options: Mapping[str, Any]) -> None:
+    """Raise `InputError` if extensions of data quality or uncertainty are numbers, which are those of one chip.
+
+    Parameters
+    ----------
+    chips : sequence of Chip
+        The chips.
+    options : mapping
+        With ``dq_ext`` and ``err_ext``, if they are given.
+    """
+    for name, example in (("dq_ext", "DQ"), ("err_ext", "ERR")):
+        if len(chips) > 1 and isinstance(options.get(name), int):
+            raise InputError(
+                f"{name} must be a name for several chips, such as {example!r}, of which each chip has its own "
+                f"extension; got the number {options[name]}"
+            )
 
 
 def names_of(chips: Iterable[Chip]) -> str:

@@ -14,7 +14,7 @@ from crstack.exposures.input.items import exposure_items
 from crstack.files.fits_writing import write_fits
 from crstack.masks import MaskSet
 from crstack.methods import Method
-from crstack.mosaic.chips import ALL, Chip, chips_of, names_of
+from crstack.mosaic.chips import ALL, Chip, check_planes, chips_of, names_of
 from crstack.mosaic.files import joined_chips, primary_of
 from crstack.stack import CRStack
 from crstack.stages.arguments import AUTO, DetectOptions, MosaicCombineOptions, StackOptions
@@ -195,5 +195,6 @@ def read_mosaic(
     if not all(isinstance(path, str | os.PathLike) for path in paths):
         raise InputError("exposures of a mosaic must be FITS files; got other objects")
     chips = chips_of(paths, ext)
+    check_planes(chips, options)
     stacks = {chip.name: CRStack(paths, ext=chip.number, **options) for chip in chips}
     return Mosaic(stacks, chips, primary_of(paths[0]))

@@ -16,7 +16,7 @@ from crstack.config.configuration import Configuration
 from crstack.exceptions import InputError
 from crstack.exposures.input.trimming import trimmed_shape
 from crstack.files.fits_writing import write_fits
-from crstack.mosaic.chips import ALL, Chip, chips_of
+from crstack.mosaic.chips import ALL, Chip, check_planes, chips_of
 from crstack.mosaic.files import copied, joined_chips, primary_of
 from crstack.pipeline.console import Console
 from crstack.pipeline.inputs import find_images
@@ -102,7 +102,9 @@ def _run_chips(configuration, output_dir, found, each, console, options):
     """Run all chips, and join their FITS files; ``found`` receives the numbers of each chip."""
     crmasks, dry_run = options.pop("crmasks", None), options.pop("dry_run", False)
     paths = find_images(configuration["images"], configuration.path.parent)
-    jobs = [_Chip.of(chip, configuration, output_dir, crmasks) for chip in chips_of(paths, configuration["extnum"])]
+    chips = chips_of(paths, configuration["extnum"])
+    check_planes(chips, {name: configuration[name] for name in ("dq_ext", "err_ext")})
+    jobs = [_Chip.of(chip, configuration, output_dir, crmasks) for chip in chips]
     log.note("%d chips: %s", len(jobs), ", ".join(job.name for job in jobs))
     _check_all(jobs, options)
     if dry_run:

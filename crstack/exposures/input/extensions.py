@@ -57,6 +57,50 @@ def _plane_of(hdus, ext, path, shape, name):
     return data
 
 
+def _of_image(hdus, ext, reading, argument, path):
+    """Number of the extension that belongs to the image, of those that share a name; other extensions as given.
+
+    It has the version (EXTVER) of the image if several images share a name. Otherwise it is the first one between the
+    image and the next image.
+    """
+    if not isinstance(ext, str):
+        return ext
+    numbers = _numbers(hdus, ext)
+    image = next(i for i, hdu in enumerate(hdus) if hdu is hdus[reading.ext])
+    if len(numbers) < 2:
+        return ext
+    if _has_twins(hdus, image):
+        own = [i for i in numbers if hdus[i].ver == hdus[image].ver]
+    else:
+        planes = {MASK, UNCERT, *QUALITY, *ERRORS, *(hdus[i].name for i in numbers)}
+        later = [i for i, hdu in enumerate(hdus) if i > image and plane_shape(hdu)]
+        following = next((i for i in later if hdus[i].name not in planes), len(hdus))
+        own = [i for i in numbers if image < i < following][:1]
+    if len(own) != 1:
+        raise InputError(
+            f"{argument} must be a number, because extensions {', '.join(map(str, numbers))} of {path} have this name, "
+            f"and none has the version of the image in extension {image}; got {ext!r}"
+        )
+    return own[0]
+
+
+def _numbers(hdus, name):
+    """Numbers of the extensions with a name that hold an image."""
+    return [i for i, hdu in enumerate(hdus) if hdu.name == name.strip().upper() and plane_shape(hdu)]
+
+
+def _has_twins(hdus, image):
+    """Whether other images have the name of an image (number), so that versions distinguish them."""
+    return bool(hdus[image].name) and len(_numbers(hdus, hdus[image].name)) > 1
+
+
+def _is_of_other_image(hdus, ext, reading):
+    """Whether the only extension of a name has the version of another image of the same name."""
+    numbers = _numbers(hdus, ext)
+    image = next(i for i, hdu in enumerate(hdus) if hdu is hdus[reading.ext])
+    return len(numbers) == 1 and _has_twins(hdus, image) and hdus[numbers[0]].ver != hdus[image].ver
+
+
 def extensions_of(hdus, reading):
     """Extensions that hold the bad values and the uncertainties of an exposure.
 
@@ -78,7 +122,7 @@ def extensions_of(hdus, reading):
     for what, (given, own) in wanted.items():
         if given is not None:
             found[what] = given
-        elif own in hdus and reading.ext != own:
+        elif own in hdus and reading.ext != own and not _is_of_other_image(hdus, own, reading):
             found[what] = own
     return found
 
@@ -109,13 +153,16 @@ def bad_of_file(hdus, path, reading, shape):
     ext = extensions_of(hdus, reading).get("bad values")
     if ext is None:
         return BadOfFile()
+    ext = _of_image(hdus, ext, reading, "dq_ext", path)
     if reading.dq_ext is None:
         image = _plane_of(hdus, ext, path, shape, "extension")
         return BadOfFile(image.astype(bool), None, used_bits(image))
     image = _plane_of(hdus, ext, path, shape, "dq_ext")
     mask, saturated = unusable(image, reading.bits, path)
-    if MASK in hdus and reading.ext != MASK and hdus[ext] is not hdus[MASK]:
-        mask = mask | _plane_of(hdus, MASK, path, shape, "extension").astype(bool)
+    if MASK in hdus and reading.ext != MASK and not _is_of_other_image(hdus, MASK, reading):
+        own = _of_image(hdus, MASK, reading, "dq_ext", path)
+        if hdus[ext] is not hdus[own]:
+            mask = mask | _plane_of(hdus, own, path, shape, "extension").astype(bool)
     return BadOfFile(mask, saturated, used_bits(image, reading.bits))
 
 
@@ -140,6 +187,7 @@ def uncertainty_of_file(hdus, path, reading, shape):
     ext = extensions_of(hdus, reading).get("uncertainties")
     if ext is None:
         return None
+    ext = _of_image(hdus, ext, reading, "err_ext", path)
     array = _plane_of(hdus, ext, path, shape, "err_ext")
     zeros = float(np.mean(array == 0)) if array.dtype.kind in "iub" else 0.0
     if zeros > MANY_ZEROS:
@@ -154,9 +202,9 @@ def uncertainty_of_file(hdus, path, reading, shape):
 
 def unused_planes(hdus, reading, shape):
     """Data quality and uncertainty of a file that are not read: (argument, name of the extension)."""
-    quality = reading.dq_ext is None and MASK not in hdus
-    error = reading.err_ext is None and UNCERT not in hdus
-    wanted = [("dq_ext", name) for name in QUALITY if quality] + [("err_ext", name) for name in ERRORS if error]
+    read = extensions_of(hdus, reading)
+    wanted = [("dq_ext", name) for name in (MASK, *QUALITY) if "bad values" not in read]
+    wanted += [("err_ext", name) for name in (UNCERT, *ERRORS) if "uncertainties" not in read]
     return tuple(
         (argument, name)
         for argument, name in wanted
