@@ -5,6 +5,7 @@ import numpy as np
 from crstack.combine.order import order_table
 from crstack.combine.smooth_signal import smoothed_signal
 from crstack.combine.weights import weighted_mean, weighted_variance
+from crstack.masks.codes import exposure_name
 from crstack.utils.cached import cached_property
 
 __all__ = ["CleanValues", "expected_signal", "middle", "ratio", "variance_for_median"]
@@ -42,7 +43,7 @@ class CleanValues:
         bad = self.exposures.bad_of(i)
         if self.masks is None:
             return bad
-        hit = self.masks[f"CRMASK{i + 1}"]
+        hit = self.masks[exposure_name(i)]
         return hit if bad is None else hit | bad
 
     @cached_property
@@ -202,7 +203,7 @@ class CleanValues:
         if self.masks is None:
             return bad
         # few values are masked
-        masked = np.flatnonzero(self.masks[f"CRMASK{i + 1}"])
+        masked = np.flatnonzero(self.masks[exposure_name(i)])
         value, expected, variance = (
             one.take(masked) for one in (self.exposures.data[i], self.expected, self.one_variance)
         )

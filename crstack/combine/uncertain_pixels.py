@@ -4,7 +4,7 @@ import numpy as np
 
 from crstack.combine.clean_values import ratio
 from crstack.combine.posterior_mean import SURE, posterior_mean, uncertain
-from crstack.masks.codes import ADDED
+from crstack.masks.codes import ADDED, exposure_name
 from crstack.utils.cached import cached_property
 from crstack.utils.pixels import at_pixels
 
@@ -66,7 +66,7 @@ class PosteriorMeans:
         for i, plane in enumerate(self.masks.probability):
             bad = self.exposures.bad_of(i)
             likely |= (plane[where] >= SURE) & (True if bad is None else ~bad[where])
-            added |= np.isin(self.masks.codes[f"CRMASK{i + 1}"][where], ADDED)
+            added |= np.isin(self.masks.codes[exposure_name(i)][where], ADDED)
         # the shift of pixels that were masked after the decision is that of the mean of the values that are left
         return likely & ~added & (self.masks.signal_shift[where] != 0)
 
@@ -88,7 +88,7 @@ class PosteriorMeans:
     def _chance_of(self, i, where):
         """Probability of some pixels (M,) that exposure ``i`` is hit; 1 where it is bad, too low, forced or dilated."""
         chance = self.masks.probability[i][where].astype(np.float32)
-        chance[np.isin(self.masks.codes[f"CRMASK{i + 1}"][where], ADDED)] = 1
+        chance[np.isin(self.masks.codes[exposure_name(i)][where], ADDED)] = 1
         bad = self.exposures.bad_of(i)
         if bad is not None:
             chance[bad[where]] = 1

@@ -11,7 +11,7 @@ from crstack.exposures.input.headers import split_wcs
 from crstack.files.fits_reading import BROKEN, array_in_parts
 from crstack.files.headers import chip_hdus
 from crstack.files.history import history_of
-from crstack.masks.codes import Code
+from crstack.masks.codes import Code, exposure_name
 from crstack.masks.local_median import check_local_median, check_local_medians
 from crstack.utils.memory import empty_image, kept, relax
 from crstack.utils.validation import check_number
@@ -180,7 +180,7 @@ class _MaskFile:
         if probability is None:
             return
         for i in range(self.n_exposures):
-            name = f"CRMASK{i + 1}"
+            name = exposure_name(i)
             flagged = arguments["codes"][name] > 0
             edited = flagged != (planes[name] > 0) if name in planes else flagged & False
             probability[i][edited] = flagged[edited]

@@ -7,7 +7,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack.equalize.fit.differences import Differences
-from crstack.plotting.style import add_bar, block_means, block_size, draw_image, new_figure, settled
+from crstack.plotting.style import add_bar, aspect_of, block_means, block_size, draw_image, new_figure, settled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -158,14 +158,9 @@ def _rows(number):
 
 def _height(shape, across):
     """Height in inches of a row of images, so that images with equal axes fill their panels."""
-    if not _equal_axes(shape):
+    if aspect_of(shape) == "auto":
         return LEAST_HEIGHT + 0.7
     return min(max((WIDTH - 1) / across * shape[0] / shape[1] + 0.7, LEAST_HEIGHT), MOST_HEIGHT)
-
-
-def _equal_axes(shape):
-    """Whether a pixel is drawn as a square; a narrow image would be too thin to see."""
-    return max(shape) <= 2.5 * min(shape)
 
 
 def _draw_images(figure, images, resolution, *, title, label):
@@ -177,7 +172,7 @@ def _draw_images(figure, images, resolution, *, title, label):
     rows = _rows(number)
     across = -(-number // rows)
     panels = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).ravel()
-    aspect = "equal" if _equal_axes(shape) else "auto"
+    aspect = aspect_of(shape)
     for i, (axes, one) in enumerate(zip(panels, means, strict=False), start=1):
         shown = draw_image(axes, one, (-most, most), block=block, colours=COLOURS, aspect=aspect)
         axes.set_title(f"exposure {i}")

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Literal
 import astropy.units as u
 import numpy as np
 
-from crstack.plotting.style import add_bar, block_means, block_size, draw_image, image_limits, new_figure, settled
+from crstack.plotting.style import (
+    add_bar,
+    aspect_of,
+    block_means,
+    block_size,
+    draw_image,
+    image_limits,
+    new_figure,
+    settled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -186,7 +195,7 @@ def plot_offset(
         ("difference", apart, differences),
         ("difference once the common image is shifted", left_over, differences),
     )
-    aspect = "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"
+    aspect = aspect_of((ny, nx))
     for axes, (title, values, options) in zip(panels, drawn, strict=True):
         shown = draw_image(axes, values, first=first, block=block, aspect=aspect, **options)
         add_bar(axes, shown, f"signal ({unit})")

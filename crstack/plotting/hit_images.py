@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from crstack.masks import MaskSet
+from crstack.masks.codes import exposure_name
 from crstack.masks.features import codes_of
 from crstack.plotting.fixed_scales import FixedScales, broken_line, round_values, words_of_values
 from crstack.plotting.mask_view import MaskView
@@ -133,7 +134,7 @@ class HitImages:
             self._panels[i].set_ylim(extent[2:])
             own = whole
             if self.masks is not None and i < len(cut):
-                flagged = codes_of(self.masks, f"CRMASK{i + 1}")[rows, columns] > 0
+                flagged = codes_of(self.masks, exposure_name(i))[rows, columns] > 0
                 own = _outline(flagged & hit, columns.start + 1, rows.start + 1)
             self._outlines[i].set_data(*broken_line(own))
         # in a tall figure, the usual place would be among the panels

@@ -16,6 +16,7 @@ from crstack.plotting.mask_view import MaskView
 from crstack.plotting.rasters import CELLS, cell_codes, cell_counts, cells_in_axes, code_image
 from crstack.plotting.style import (
     add_bar,
+    aspect_of,
     block_means,
     block_size,
     draw_image,
@@ -42,8 +43,6 @@ LEAST_POINTS = 2.5
 MOST_RINGS = 150
 #: coloured cells along the longer side of an image
 MOST_CELLS = 400
-#: an image with at least this aspect ratio fills its panel
-MOST_ELONGATED = 2.5
 SIZE = (13, 10.5)
 #: inches around the panels, and between them: left, right, bottom, top, across, up
 MARGINS = (0.85, 0.95, 1.0, 0.85, 1.3, 0.85)
@@ -230,7 +229,7 @@ class MaskPanels:
         view = self.view
         c, d = self.axes[2:]
         ny, nx = view.image.shape
-        aspect = "auto" if max(ny, nx) > MOST_ELONGATED * min(ny, nx) else "equal"
+        aspect = aspect_of((ny, nx))
         limits = image_limits(view.image, self.color_scale)
         self.images = tuple(
             draw_image(axes, block_means(image, self._block), limits, block=self._block, aspect=aspect)

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Literal
 import astropy.units as u
 import numpy as np
 
-from crstack.plotting.style import add_bar, block_means, block_size, draw_image, fixed_grid, image_limits, new_figure
+from crstack.plotting.style import (
+    add_bar,
+    aspect_of,
+    block_means,
+    block_size,
+    draw_image,
+    fixed_grid,
+    image_limits,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +72,7 @@ def plot_median_position(
     drawn, left, right = _panels(ny, nx, fig)
     beside = {"width": WIDE_BAR} if wide else {}
     block = block_size(median2d.shape, resolution)
-    options = {"block": block, "aspect": "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"}
+    options = {"block": block, "aspect": aspect_of((ny, nx))}
     image = draw_image(left, block_means(median2d, block), image_limits(median2d, color_scale), **options)
     add_bar(left, image, f"signal ({unit})", **beside)
     left.set_title("median2d", y=1.0)

@@ -15,6 +15,7 @@ __all__ = [
     "IMAGE_COLOURS",
     "NONE",
     "add_bar",
+    "aspect_of",
     "block_means",
     "block_size",
     "draw_image",
@@ -30,6 +31,8 @@ __all__ = [
 #: hits are dark on a bright sky, so that the symbols are visible
 IMAGE_COLOURS = "gray_r"
 COLOR_SCALES = ("zscale", "minmax")
+#: largest ratio of the sides of an image whose pixels are drawn as squares
+MOST_ELONGATED = 2.5
 #: files contain the pixels without interpolation
 NONE = {"interpolation": "none"}
 
@@ -164,6 +167,11 @@ def add_bar(axes, image, label, *, width=0.035, **options):
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1 + min(width, 0.02), 0, width, 1)), **options)
     bar.set_label(label)
     return bar
+
+
+def aspect_of(shape):
+    """Aspect of an image (ny, nx): square pixels, or a filled panel where the image would be too narrow to see."""
+    return "auto" if max(shape) > MOST_ELONGATED * min(shape) else "equal"
 
 
 def places_in_axes(axes, x, y):
