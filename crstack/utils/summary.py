@@ -23,4 +23,4 @@ class Summary(dict):
 def _in_words(value):
     if isinstance(value, list | tuple):
         return ", ".join(f"({_in_words(one)})" if isinstance(one, list | tuple) else _in_words(one) for one in value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -268,13 +268,17 @@ class Differences:
         Returns
         -------
         numbers : dict of list
-            N numbers by name.
+            N numbers by name; None for an exposure whose values are not used.
         """
-        return {
+        numbers = {
             "added levels (electron)": [float(level) for level in self.levels],
             "throughputs": [float(factor) for factor in self.factors],
             "shifts (dx, dy)": [[float(dx), float(dy)] for dx, dy in self.shifts],
             "second moments (pixel squared)": [float(w[0] + w[1]) / 2 for w in self.widths],
+        }
+        return {
+            name: [None if i in self.unused else value for i, value in enumerate(values)]
+            for name, values in numbers.items()
         }
 
     def in_words(self) -> dict[str, str]:
@@ -288,7 +292,7 @@ class Differences:
         words = {}
         if any(self.surfaces):
             levels = self._listed(f"{level:+.4g}" for level in self.levels)
-            words["added levels (electron)"] = f"{levels} ({', '.join(one or 'none' for one in self.surfaces)})"
+            words["added levels (electron)"] = f"{levels} ({self._listed(one or 'none' for one in self.surfaces)})"
         for line in self.lines:
             limits = ""
             if line.setting == "response" and self.limits:

@@ -159,7 +159,7 @@ def test_what_is_measured_says_that_an_exposure_is_not_used():
     """It had a throughput of 1 and no shift, as if measured."""
     images = field(1, 3)
     with pytest.warns(CRStackWarning, match="field"):
-        stack = stack_of([images[0], 0.8 * images[1], field(2, 1)[0], images[2]])
+        stack = stack_of([images[0], 0.8 * images[1], field(2, 1)[0], images[2] + 40])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CRStackWarning)
         masks = stack.detect("joint")
@@ -168,5 +168,9 @@ def test_what_is_measured_says_that_an_exposure_is_not_used():
     table = differences.table()
     assert np.isnan(table["throughput"]).tolist() == [False, False, True, False]
     assert table["surface"][2] == "not used"
-    assert differences.in_words()["throughputs"].split(", ")[2] == "not used"
+    words, numbers = differences.in_words(), masks.decision.result.summary()
+    assert words["throughputs"].split(", ")[2] == "not used"
+    assert "not used" in words["added levels (electron)"].split("(")[1]
+    assert [one is None for one in numbers["throughputs"]] == [False, False, True, False]
+    assert ", none, " in str(numbers)
     assert stack.plot.differences() is not None
