@@ -96,6 +96,9 @@ def compressed(hdus):
     """
     made = []
     for number, hdu in enumerate(hdus):
+        if isinstance(hdu, fits.BinTableHDU) and hdu.header.get("ZIMAGE", False):
+            made.append(hdu)  # read as it is stored: compressed already
+            continue
         if not hdu.is_image or hdu.data is None:
             made.append(hdu.copy())
             continue

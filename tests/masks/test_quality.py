@@ -130,6 +130,24 @@ def test_copies_of_exposures_with_their_masks(masks, stack, files, tmp_path):
             assert hdus[0].data.dtype.kind == "i"
 
 
+def test_copies_of_files_of_fpack(masks, files, tmp_path):
+    """There was a KeyError: 'record64'."""
+    packed = [tmp_path / f"{i}.fits.fz" for i in range(3)]
+    for path, original in zip(packed, files, strict=True):
+        with fits.open(original) as hdus:
+            image = fits.CompImageHDU(hdus[0].data, hdus[0].header, compression_type="RICE_1")
+            fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
+    for i, (path, original) in enumerate(
+        zip(masks.write_exposures(packed, tmp_path / "out", ext=1), files, strict=True), start=1
+    ):
+        with fits.open(path) as hdus, fits.open(original) as before:
+            np.testing.assert_array_equal(hdus[1].data, before[0].data)
+            assert hdus[1].data.dtype == np.uint16
+            assert hdus[1].header["OBJECT"] == "M 31"
+            assert hdus["DQ"].data[HIT[i]] == 8192
+            assert hdus["MASK"].data[HIT[i]] == 1
+
+
 def test_masks_of_two_chips_are_added_one_after_the_other(tmp_path):
     rng = np.random.default_rng(5)
     sky, hits = rng.normal(100, 3, (3, 2, *SHAPE)), ((4, 5), (7, 2))
