@@ -204,7 +204,12 @@ def _add_exposures(plain):
         metavar="SECTION",
         help="section to keep of raw images with an overscan, as '[1:2048,1:4096]' or header:TRIMSEC (default: all)",
     )
-    plain.add_argument("--dq-ext", metavar="EXT", help="extension of the data quality (default: MASK, if it exists)")
+    plain.add_argument(
+        "--dq-ext",
+        metavar="EXT",
+        help="extension of the data quality; for several chips its name, and each has its own (default: MASK, if it "
+        "exists)",
+    )
     plain.add_argument(
         "--err-ext", metavar="EXT", help="extension of the uncertainty (default: UNCERT, if there is one)"
     )
