@@ -6,7 +6,6 @@ from tempfile import gettempdir
 
 import numpy as np
 
-from crstack.combine import COMBINATIONS
 from crstack.combine.files import combination_name, requested_combinations
 from crstack.config.configuration import Configuration, read_configuration
 from crstack.config.crmethod import OWN_KEYS
@@ -27,7 +26,7 @@ from crstack.pipeline.inputs import (
     is_file,
 )
 from crstack.pipeline.outputs import Outputs
-from crstack.pipeline.space import check_space, product_sizes
+from crstack.pipeline.space import check_space, combinations_of_run, product_sizes
 from crstack.stack import CRStack
 from crstack.stages.arguments import allow_work
 from crstack.utils.disk import is_on_disk_of_temporary_files
@@ -95,8 +94,7 @@ def product_names(n_images, *, plots, joint=True, masks=True, clean=False, outpu
     names : list of str
     """
     names = ["crmasks.fits"] if masks else []
-    combined = [name for name in outputs or COMBINATIONS if joint or name != "meanjoint"]
-    names += [combination_name(name, compression) for name in combined]
+    names += [combination_name(name, compression) for name in combinations_of_run(outputs, joint=joint)]
     categories = list(dict.fromkeys([*CATEGORIES, *(JOINT_CATEGORIES if joint else ())]))
     names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in categories)]
     names.append("problematic_pixels.csv")

@@ -8,7 +8,7 @@ from crstack.exceptions import InputError
 from crstack.utils.disk import free_bytes
 from crstack.utils.words import amount_of_bytes, counted
 
-__all__ = ["ProductSizes", "check_space", "product_sizes", "space_beside"]
+__all__ = ["ProductSizes", "check_space", "combinations_of_run", "product_sizes", "space_beside"]
 
 #: bytes for each pixel of a combined image: the value and VARIANCE (float32), MAP (int16), MASK and FLAGS (uint8)
 OF_COMBINED = 4 + 4 + 2 + 1 + 1
@@ -76,6 +76,14 @@ class ProductSizes:
         return ", ".join(parts)
 
 
+def combinations_of_run(outputs, *, joint):
+    """Names of the combinations that a run writes, of the requested ``outputs`` or of all.
+
+    Without a joint decision there are no probabilities, which meanjoint needs.
+    """
+    return [name for name in outputs or COMBINATIONS if joint or name != "meanjoint"]
+
+
 def product_sizes(
     n_images, n_pixels, n_chips=1, *, plots, joint=True, masks=True, clean=False, outputs=None, compression="none"
 ):
@@ -97,7 +105,7 @@ def product_sizes(
     sizes : ProductSizes
     """
     share = 1.0 if compression == "none" else COMPRESSED
-    n_combined = sum(joint or name != "meanjoint" for name in outputs or COMBINATIONS)
+    n_combined = len(combinations_of_run(outputs, joint=joint))
     n_figures = n_chips * (n_images + COMMON_FIGURES + FIGURES_OF_PAGE) if plots else 0
     of_masks = OF_MASK * (COMMON_MASKS + n_images) + (OF_PROBABILITY * n_images + OF_SHIFT if joint else 0)
     return ProductSizes(
