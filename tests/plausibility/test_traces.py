@@ -97,3 +97,11 @@ def test_a_measured_shift_is_no_nod():
     assert "by +12 pixels along y" in sentence_of_traces([], 5, exposures)
     assert sentence_of_traces([], 5, exposures, shifts=[(0.0, 0.0), (0.1, 12.2)]) is None
     assert sentence_of_traces([], 0, exposures) is None
+
+
+def test_a_shift_that_is_given_is_no_nod():
+    """Only measured shifts were compared, so that given offsets looked like a nod."""
+    images, noise = nodded((0, 12))
+    texts = messages(CRStack(images, **noise, offsets=[(0.0, 0.0), (0.0, 12.0)], differences=None))
+    assert any("shape of a source" in one for one in texts)
+    assert not any("lie at another place" in one for one in texts)
