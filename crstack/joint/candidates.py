@@ -9,7 +9,7 @@ from crstack.joint.charges import HitDensity, sigma_index
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import by_parts, joined
 from crstack.joint.likelihood import NODE_REACH, log_clean, nodes_of_groups, signal_nodes
-from crstack.joint.signal_prior import SignalPrior, signal_prior
+from crstack.joint.local_prior import LocalPrior, local_prior
 from crstack.normal_samples import normal_range_exceeded
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image, kept, relax
@@ -50,8 +50,10 @@ class Candidates:
         (N or 1, M or 1), see `Counts`; the variance with its excess.
     unknown, detected : `~numpy.ndarray` of bool or None
         (N, M) bad values, and those found by an auxiliary detector.
-    prior : SignalPrior or None
-        Frequency of signals; uniform if None.
+    prior : LocalPrior or None
+        Frequency of signals, by what the pixels around have; uniform if None.
+    around : `~numpy.ndarray` of int or None
+        (M,) group of each pixel in the ``prior``.
     chosen : Chosen or None
         Selection of the pixels.
     groups : tuple of tuple of int
@@ -70,7 +72,8 @@ class Candidates:
     poisson: np.ndarray
     unknown: np.ndarray | None = None
     detected: np.ndarray | None = None
-    prior: SignalPrior | None = None
+    prior: LocalPrior | None = None
+    around: np.ndarray | None = None
     chosen: Chosen | None = None
     groups: tuple = ()
     fewest: int | None = None
@@ -90,6 +93,7 @@ class Candidates:
             self,
             where=tuple(index[chosen] for index in self.where),
             values=self.values[:, chosen],
+            around=None if self.around is None else self.around[chosen],
             **{name: cut(getattr(self, name)) for name in names},
         )
 
@@ -142,7 +146,7 @@ class Candidates:
             the standard deviations of the values.
         """
         nodes, widths = self._nodes()
-        nodes, prior = (nodes, np.zeros_like(nodes)) if self.prior is None else self.prior(nodes)
+        nodes, prior = (nodes, np.zeros_like(nodes)) if self.prior is None else self.prior(nodes, self.around)
         if widths is not None:
             prior = prior + np.log(widths)
         clean, index = [], []
@@ -327,9 +331,9 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
     unknown, seen = (
         None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
-    prior, how = signal_prior(levels, sigma, widest, unlike), Chosen(anyway, widest, len(levels))
+    prior, how = local_prior(levels, sigma, where, widest, unlike), Chosen(anyway, widest, len(levels))
     groups = () if unlike is None else unlike.groups
-    return Candidates(where, *picked, unknown, seen, prior, how, groups, fewest_known(unknown))
+    return Candidates(where, *picked, unknown, seen, *prior, how, groups, fewest_known(unknown))
 
 
 def fewest_known(unknown):

@@ -1,19 +1,20 @@
-"""How frequent signals are in a stack: the prior of the common signal of a pixel."""
+"""How frequent signals are among the pixels of a stack."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from crstack.joint.cubes import taken
 from crstack.utils.medians import median_of_values
 
-__all__ = ["SignalPrior", "signal_prior"]
+__all__ = ["FEWEST_PIXELS", "SignalPrior", "constant_variance", "even_noise", "middles", "signal_of", "signal_prior"]
 
-#: most pixels that are used, and fewest between two knots
-PIXELS, FEWEST = 200_000, 150
-#: intervals between knots, of the same number of pixels each
-INTERVALS = 200
+#: fewest pixels between two knots
+FEWEST = 150
+#: intervals between knots, of the same number of pixels each: most of them, and fewest
+INTERVALS, LEAST_INTERVALS = 200, 4
+#: fewest pixels of a prior
+FEWEST_PIXELS = FEWEST * LEAST_INTERVALS
 #: share of the pixels that is assumed to have signals that do not occur
 LEAST = 1e-6
 #: log density of the first of two equal nodes, whose interval is empty
@@ -32,12 +33,12 @@ MOST_BINS = 20_000
 
 @dataclass(frozen=True, eq=False)
 class SignalPrior:
-    """Distribution of the signal among the pixels of a stack.
+    """Distribution of the signal among some pixels of a stack.
 
     Attributes
     ----------
     signal, below : `~numpy.ndarray`
-        (K,) signals in electrons, ascending, and the share of the pixels that have less.
+        (K,) signals in electrons, ascending, and the share of these pixels that have less.
     """
 
     signal: np.ndarray
@@ -104,65 +105,66 @@ class SignalPrior:
         return part, inside
 
 
-def signal_prior(levels, sigma, widest=np.inf, unlike=None):
-    """Density of the signal among the pixels of a stack.
+def middles(values, noise):
+    """Typical value (M,) of each pixel, of its ``values`` (N, M) with a ``noise`` (M,), electrons.
+
+    It is the median. With two values it is the lower one, raised by its expected deviation, because a mean would
+    contain the hits of both.
+    """
+    return values.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if len(values) == 2 else median_of_values(values, 0)
+
+
+def signal_prior(values, noise):
+    """Density of the signal among some pixels.
 
     Parameters
     ----------
-    levels : `~numpy.ndarray`
-        (N, ny, nx) the signal that each value represents, electrons.
-    sigma : `~numpy.ndarray`
-        (ny, nx) noise of one value, electrons.
-    widest : float, optional
-        Pixels whose values span more than this number of standard deviations are left out. If one value of three is
-        hit, the median is the higher of the two clean values.
-    unlike : UnlikeNoise, optional
-        The noise of groups of exposures, if it is not alike. The signal is then that of the group of least noise.
+    values : `~numpy.ndarray`
+        (N, M) the signal that each value represents, electrons.
+    noise : `~numpy.ndarray`
+        (M,) noise of one value, electrons.
 
     Returns
     -------
     prior : SignalPrior or None
-        None where the stack has too few pixels.
+        None if there are too few pixels.
 
     Notes
     -----
-    Signals are not equally frequent: most pixels are faint, and in an image most have the level of the sky. Three
-    values of 12, 16 and 40 electrons may have a common signal of 22 and no hit. If signals of 22 electrons are five
-    times rarer than those of 14, this is five times less probable than with an even prior.
-
-    The density is that of the medians of the values. Their noise is removed by the deconvolution of Richardson
-    (1972, J. Opt. Soc. Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant. It is
-    the same everywhere in the image, so that it has no information on the places of stars.
+    The density is that of the `middles`. Their noise is removed by the deconvolution of Richardson (1972, J. Opt. Soc.
+    Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant.
     """
-    n, step = len(levels), max(sigma.size // PIXELS, 1)
-    places = np.arange(0, sigma.size, step)
-    some = taken(lambda where: levels[:, *where], places, sigma.shape)
-    noise = taken(lambda where: sigma[where], places, sigma.shape)
-    if unlike is None:
-        agree = some.max(axis=0) - some.min(axis=0) <= widest * noise
-    else:
-        agree = unlike.agree(some, places, widest)
-        some, noise = some[list(unlike.groups[0])], taken(lambda where: unlike.levels[0][where], places, sigma.shape)
-        n = len(some)
-    some, noise = some[:, agree], noise[agree]
-    # a mean of two would contain the hits of both
-    middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else median_of_values(some, axis=0)
+    middle, n = middles(values, noise), len(values)
     intervals = min(INTERVALS, middle.size // FEWEST)
-    if intervals < 4:
+    if intervals < LEAST_INTERVALS:
         return None
-    constant = max(float(median_of_values(noise**2 - np.maximum(middle, 0))), LEAST_CONSTANT)
-    signal, share = _deconvolved(middle, constant, OF_MEDIAN.get(n, OF_MANY / np.sqrt(n)))
+    signal, share = _deconvolved(middle, constant_variance(middle, noise), OF_MEDIAN.get(n, OF_MANY / np.sqrt(n)))
     below = np.concatenate([[0], np.cumsum(share)])
     # where pixels are few, the distribution is even between knots
     knots = np.interp(np.linspace(0, 1, intervals + 1), below, signal)
     return SignalPrior(knots, np.linspace(0, 1, intervals + 1))
 
 
+def constant_variance(signal, noise):
+    """Variance of a value that does not come from photons, of pixels of a ``signal`` and a ``noise`` (M,)."""
+    return max(float(median_of_values(noise**2 - np.maximum(signal, 0))), LEAST_CONSTANT)
+
+
+def even_noise(signal, constant):
+    """A coordinate in which photon noise and a constant variance have a standard deviation of 1; below 0 as at 0."""
+    root = np.sqrt(constant)
+    return np.where(signal > 0, 2 * np.sqrt(np.maximum(signal, 0) + constant) - 2 * root, signal / root)
+
+
+def signal_of(place, constant):
+    """The signal at some places of `even_noise`."""
+    root = np.sqrt(constant)
+    return np.where(place > 0, (place / 2 + root) ** 2 - constant, place * root)
+
+
 def _deconvolved(values, constant, deviation):
     """Edges of bins of the signal, and the share of the pixels in each."""
-    # Poisson noise and a constant variance: in this coordinate the noise is 1, below 0 as at 0
-    root = np.sqrt(constant)
-    place = np.where(values > 0, 2 * np.sqrt(np.maximum(values, 0) + constant) - 2 * root, values / root)
+    place = even_noise(values, constant)
     low, high = place.min(), place.max()
     bins = int(np.clip((high - low) / GRID, 10, MOST_BINS))
     found, edges = np.histogram(place, bins, (low, high))
@@ -172,5 +174,4 @@ def _deconvolved(values, constant, deviation):
     for _ in range(STEPS):
         model = np.maximum(ndimage.gaussian_filter1d(share, width), 1e-12)
         share *= ndimage.gaussian_filter1d(found / model, width)
-    signal = np.where(edges > 0, (edges / 2 + root) ** 2 - constant, edges * root)
-    return signal, share / share.sum()
+    return signal_of(edges, constant), share / share.sum()

@@ -67,5 +67,5 @@ def test_most_pixels_hit_in_three_exposures_are_found():
     flagged = stack.detect(method=JointPosterior()).crmasks.all(axis=0)
     strong, touched = (made.hit_mask(sigma).all(axis=0) for sigma in (5, 0.5))
     assert strong.sum() >= 15
-    assert flagged[strong].mean() > 0.6
+    assert flagged[strong].mean() > 0.55
     assert (flagged & ~touched).sum() <= 2

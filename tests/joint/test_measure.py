@@ -251,8 +251,8 @@ def test_own_uncertainties_and_bad_values():
     assert not found[bad].any()
     assert found[simulated.hit_mask(2) & ~bad].mean() > 0.96
     near = np.array([ndimage.maximum_filter(plane, size=3) for plane in simulated.hits > 1])
-    # the goal for unequal exposures: at most 30 false values per million
-    assert (found & ~near).sum() <= 30e-6 * found.size
+    # the goal for unequal exposures, 30 false values per million, is 4 here; in one of 20 stacks there are more than 8
+    assert (found & ~near).sum() <= 8
 
 
 @pytest.mark.usefixtures("quick_joint")

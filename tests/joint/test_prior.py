@@ -1,0 +1,167 @@
+"""The prior of the signal of a pixel."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import CRStack, JointPosterior
+from crstack.joint.candidates import Candidates
+from crstack.joint.charges import HitDensity
+from crstack.joint.field import Field
+from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.joint.local_prior import LocalPrior, local_prior, surroundings
+from crstack.joint.odds import log_ratio
+from crstack.joint.population import Population
+from crstack.joint.signal_prior import SignalPrior, signal_prior
+from crstack.joint.sweeps import sweep
+
+
+def prior_everywhere(signal, below):
+    """The same distribution for all pixels: arguments of `Candidates`."""
+    return LocalPrior(np.zeros(0), (SignalPrior(np.array(signal), np.array(below)),))
+
+
+def test_the_prior_is_the_distribution_of_the_signal():
+    """Two levels: the medians scatter by 0.67 of the noise, the deconvolved distribution by much less."""
+    rng = np.random.default_rng(1)
+    signal = np.where(rng.random((300, 300)) < 0.25, 200.0, 100.0)
+    levels = (signal + rng.normal(0, 10, (3, 300, 300))).astype(np.float32)
+    prior = signal_prior(levels.reshape(3, -1), np.full(90_000, 10, np.float32))
+    nodes = np.linspace(40, 260, 221)[:, None]
+    density = np.exp(prior(nodes)[1])[:, 0]
+    assert density.sum() == pytest.approx(1, abs=0.02)
+    assert density[nodes[:, 0] > 150].sum() == pytest.approx(0.25, abs=0.02)
+    below = density[nodes[:, 0] < 150] / density[nodes[:, 0] < 150].sum()
+    mean = (below * nodes[nodes[:, 0] < 150, 0]).sum()
+    spread = np.sqrt((below * (nodes[nodes[:, 0] < 150, 0] - mean) ** 2).sum())
+    assert mean == pytest.approx(100, abs=1)
+    assert spread < 4.5
+
+
+def test_the_prior_of_two_exposures_is_not_shifted_by_hits():
+    rng = np.random.default_rng(2)
+    levels = rng.normal(50, 5, (2, 200, 200)).astype(np.float32)
+    levels[rng.random(levels.shape) < 0.06] += 500
+    prior = signal_prior(levels.reshape(2, -1), np.full(40_000, 5, np.float32))
+    nodes = np.linspace(20, 80, 121)[:, None]
+    density = np.exp(prior(nodes)[1])[:, 0]
+    assert (density * nodes[:, 0]).sum() / density.sum() == pytest.approx(50, abs=1)
+
+
+def test_sums_over_wide_intervals_are_those_of_a_narrow_prior():
+    """Signals of 99 to 101 electrons, and intervals of 8: the place of the one that holds them is their mean."""
+    prior = SignalPrior(np.array([99.0, 101.0, 300.0]), np.array([0, 0.9, 1.0]))
+    nodes = (71.5 + 8 * np.arange(9.0))[:, None] + np.array([0.0, 3.0])
+    signal, log_density = prior(nodes)
+    weight = np.exp(log_density) * 8
+    number = np.argmax(weight[:, 0])
+    # of the interval from 99.5 to 107.5: 0.75 of the 90 % up to 101, and 6.5 electrons of the rest
+    parts = np.array([0.9 * 0.75, 0.1 * 6.5 / 199])
+    assert weight[number, 0] == pytest.approx(parts.sum(), rel=1e-4)
+    assert signal[number, 0] == pytest.approx((parts * [100.25, 104.25]).sum() / parts.sum(), abs=1e-3)
+    inside = np.abs(signal - nodes) <= 4.001
+    assert inside.all()
+    # the mean of the signals below the last edge
+    assert (weight * signal).sum(axis=0)[1] == pytest.approx(0.9 * 100 + 0.1 * 41.5 / 199 * (101 + 142.5) / 2, rel=1e-4)
+
+
+def test_probabilities_where_all_pixels_have_one_signal():
+    """They are those of the exact sum for this signal, though the nodes of the integral are further apart."""
+    rng = np.random.default_rng(6)
+    values = (rng.poisson(100, (3, 400)) + rng.normal(0, 4, (3, 400))).astype(np.float32)
+    values[0] += rng.uniform(0, 80, 400).astype(np.float32)
+    column = np.ones((1, 1), np.float32)
+    prior = prior_everywhere([99.99, 100.01], [0.0, 1.0])
+    where = (np.zeros(400, int), np.arange(400))
+    pixels = Candidates(where, values, column, 0 * column, 16 * column, column, prior=prior, around=np.zeros(400, int))
+    population = Population()
+    field = Field((3, 1, 400))
+    sweep(field, pixels, pixels.tables(), population)
+    # exact: one node
+    signal = np.full((1, 400), 100, np.float32)
+    sigma = np.float32(np.sqrt(116))
+    clean = np.stack([log_clean(one, signal, np.float32(16)) for one in values]) + np.log(sigma)
+    index = np.stack([HitDensity.index(one - signal, sigma + 0 * signal) for one in values])
+    ratio, not_hit = log_ratio(pixels, clean, index, np.zeros((3, 400), int), population)
+    hit, rest = (one[:, 0] for one in hit_weights(not_hit, ratio))
+    exact = hit / (hit + rest)
+    some = (exact[0] > 0.05) & (exact[0] < 0.95)
+    assert some.sum() > 50
+    assert np.abs(field.chance - exact)[:, some].max() < 0.02
+
+
+def test_few_pixels_have_no_prior():
+    assert signal_prior(np.zeros((3, 100), np.float32), np.ones(100, np.float32)) is None
+    where = np.array([3]), np.array([4])
+    assert local_prior(np.zeros((3, 10, 10), np.float32), np.ones((10, 10), np.float32), where) == (None, None)
+
+
+def test_equal_nodes_have_one_interval():
+    """Groups of exposures of the same noise have equal nodes where no value is known."""
+    prior = SignalPrior(np.array([0.0, 100.0]), np.array([0.0, 1.0]))
+    nodes = np.array([[10.0], [10.0], [20.0], [30.0]])
+    with np.errstate(all="raise"):
+        signal, density = prior(nodes)
+    assert np.isfinite(density).all()
+    weight = np.exp(density[:, 0])
+    assert weight[0] == 0
+    np.testing.assert_allclose(weight[1:], 0.01, rtol=1e-3)
+    assert ((signal >= 0) & (signal <= 40)).all()
+
+
+def test_the_prior_of_a_pixel_depends_on_those_around_it():
+    """Two halves, of 100 and of 150 electrons: within one, the other level does not occur."""
+    rng = np.random.default_rng(3)
+    signal = np.full((200, 300), 100.0)
+    signal[:, 200:] = 150
+    levels = (signal + rng.normal(0, 10, (3, *signal.shape))).astype(np.float32)
+    where = np.array([50, 50]), np.array([80, 250])
+    prior, groups = local_prior(levels, np.full(signal.shape, 10, np.float32), where)
+    nodes = np.linspace(60, 190, 131)[:, None] + np.zeros(2)
+    density = np.exp(prior(nodes, groups)[1])
+    mean = (density * nodes).sum(axis=0) / density.sum(axis=0)
+    np.testing.assert_allclose(mean, [100, 150], atol=3)
+    high = nodes[:, 0] > 125
+    assert density[high, 0].sum() < 0.02
+    assert density[~high, 1].sum() < 0.02
+
+
+def test_what_is_around_a_pixel_does_not_depend_on_itself_or_on_a_track():
+    levels = np.full((3, 9, 9), 50, np.float32)
+    levels[:, 4, 4] = 9000
+    levels[0, 5] = levels[1, 3] = 800
+    where = np.array([4, 0, 8]), np.array([4, 0, 3])
+    np.testing.assert_array_equal(surroundings(levels, np.ones((9, 9), np.float32), where), 50)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (1, 1), (2, 2)])
+def test_narrow_images_have_surroundings(shape):
+    levels = np.full((3, *shape), 50, np.float32)
+    where = tuple(index.ravel() for index in np.indices(shape))
+    np.testing.assert_array_equal(surroundings(levels, np.ones(shape, np.float32), where), 50)
+
+
+def field_of_faint_stars(rng, shape):
+    """Expected electrons: a sky of 100, and a faint star on each 15 x 15 pixels."""
+    y, x = np.indices(shape)
+    sky = np.full(shape, 100.0)
+    for peak, row, column in rng.uniform((20, 0, 0), (150, *shape), (sky.size // 222, 3)):
+        part = tuple(slice(max(int(at) - 8, 0), int(at) + 9) for at in (row, column))
+        sky[part] += peak * np.exp(-((y[part] - row) ** 2 + (x[part] - column) ** 2) / 2.6)
+    return sky
+
+
+@pytest.mark.parametrize(("n", "most"), [(2, 10), (3, 20)])
+def test_noise_on_faint_stars_is_not_taken_for_hits(n, most):
+    """With one prior for the whole image, 61 values of two exposures were flagged, and 45 of three."""
+    rng = np.random.default_rng(12)
+    sky = field_of_faint_stars(rng, (400, 500))
+    data = rng.poisson(sky, (n, *sky.shape)) + rng.normal(0, 3, (n, *sky.shape))
+    hits = rng.random(data.shape) < 0.003
+    data[hits] += 30 * (1 - rng.random(hits.sum())) ** -0.7
+    ccds = [CCDData(one, unit="electron") for one in data]
+    found = CRStack(ccds, readnoise=3 * u.electron, differences=None).detect(method=JointPosterior()).crmasks
+    strong = hits & (data > sky + 6 * np.sqrt(sky + 9))
+    assert (found & ~hits & (sky > 108)).sum() <= most
+    assert (found & strong).sum() >= 0.97 * strong.sum()
