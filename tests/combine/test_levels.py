@@ -55,7 +55,7 @@ def _check(made, masks, combination, least_of_hits=100):
 
 @pytest.mark.parametrize("name", ["meancr", "meanjoint"])
 def test_the_sample_variance_of_the_joint_decision_is_that_of_values_on_one_level(made, name):
-    """The sky that differs was a part of it, up to hundreds of times the variance of the noise."""
+    """The sky that differs was a part of it, tens of times the variance of the noise."""
     _, stack, _, sky = made
     masks = stack.detect("joint")
     clean = sky & ~masks.crmasks.any(axis=0)
