@@ -18,6 +18,7 @@ from crstack.equalize.fit.kernel_steps import steps_of_kernels
 from crstack.equalize.fit.line_orders import with_lines
 from crstack.equalize.fit.line_rounds import fit_line_terms, polish
 from crstack.equalize.fit.own_lines import with_own_lines
+from crstack.equalize.fit.own_trails import with_own_trails
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.fit.saturated import with_saturated_stars
@@ -93,15 +94,15 @@ def measure_differences(
     columns come from the part with most structure. If a pattern of the sky differs in its amplitude, all this is
     fitted to the exposures without it as well, and the better of the two descriptions is used. Hot pixels are not
     changed by a throughput, but the dark charge of all hot pixels of an exposure may differ by one factor. Cold
-    pixels, such as dead ones, do not move with the scene, and are described apart from it. Lines along rows or columns
-    that only one exposure has, such as trails of satellites, are left out.
+    pixels, such as dead ones, do not move with the scene, and are described apart from it. Straight lines that only one
+    exposure has, such as trails of satellites, are left out.
     """
     names, original = set(names), levels
     cold = cold_pixels(levels, variance_of) if names & MOVING else None
     if cold is not None:
         levels = cold.filled(levels)
     if names & ALONG:
-        bad = with_own_lines(levels, variance_of, bad)
+        bad = with_own_trails(levels, variance_of, with_own_lines(levels, variance_of, bad))
     hot = dark_of_hot_pixels(levels, variance_of) if "backgrounds" in names else None
     if hot is not None:
         levels, names = hot.removed(levels), names | {"hot pixels"}

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
-from crstack.not_hits.straight_lines import lines_near_axes
+from crstack.lines_in_masks.search import lines_near_axes
 from crstack.not_hits.trails import Trail, ends_of, features_along
 from crstack.utils.threads import map_images
 

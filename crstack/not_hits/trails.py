@@ -7,8 +7,8 @@ import numpy as np
 
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
+from crstack.lines_in_masks.search import BLOCK, FILLED, MOST, fitted_line, in_blocks, lengths_in_blocks, line_of_most
 from crstack.not_hits.others import own_and_others
-from crstack.not_hits.straight_lines import BLOCK, FILLED, MOST, fitted_line, in_blocks, lengths_in_blocks, line_of_most
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_images
 

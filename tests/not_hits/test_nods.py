@@ -7,9 +7,9 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack
 from crstack.exposures import load_exposures
+from crstack.lines_in_masks.search import lines_near_axes
 from crstack.masks.codes import Code, exposure_name
 from crstack.not_hits.nods import _at_one_place, _medians, moved_traces, sentence_of_nods
-from crstack.not_hits.straight_lines import lines_near_axes
 from crstack.not_hits.trails import Trail
 
 SHAPE = (140, 180)

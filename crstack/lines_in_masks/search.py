@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.not_hits.radon import lengths_of_lines, sums_of_lines
+from crstack.lines_in_masks.radon import lengths_of_lines, sums_of_lines
 
 __all__ = [
     "BLOCK",

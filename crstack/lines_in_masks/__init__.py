@@ -1,0 +1,1 @@
+"""Straight lines of many pixels in a mask, such as trails."""
