@@ -101,7 +101,7 @@ def test_numbers_of_exposures_and_methods(n, method):
     bright = light_of(25, peak=150) > 0.25 * SIGMA
     assert (masks.codes["CRMASK2"][bright] == Code.TRAIL).mean() > 0.98
     assert masks["MEANCRT"][bright].mean() > 0.98
-    assert masks["MEDIANCR"][bright].mean() > 0.98 if n == 2 else masks["MEDIANCR"][bright].mean() < 0.05
+    assert masks["MEDIANCR"][bright].mean() > 0.98 if n == 2 else masks["MEDIANCR"][bright].mean() < 0.06
     counts = {row["name"]: int(row["trail"]) for row in masks.counts()}
     assert counts["CRMASK2"] > 1000
     assert counts["CRMASK1"] == 0
