@@ -11,7 +11,7 @@ from crstack.utils.memory import zero_image
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
 
-__all__ = ["OwnLine", "lines_of_one_exposure", "with_own_lines"]
+__all__ = ["OwnLine", "copied_bad", "lines_of_one_exposure", "with_own_lines"]
 
 #: pixels along a line of a cell whose median is used; window (pixels) across a line in which its height is measured
 CELL, ACROSS = 64, 51
@@ -80,13 +80,19 @@ def with_own_lines(levels, variance_of, bad):
     lines = lines_of_one_exposure(levels, variance_of)
     if not lines:
         return bad
-    found = zero_image(levels.shape, bool)
-    if bad is not None:
-        for i in range(len(found)):
-            found[i] = bad[i]
+    found = copied_bad(bad, levels.shape)
     for line in lines:
         for box in line.pixels:
             found[line.exposure, *box] = True
+    return found
+
+
+def copied_bad(bad, shape):
+    """A copy of bad values (N, ny, nx), or of None, that may be changed."""
+    found = zero_image(shape, bool)
+    if bad is not None:
+        for i in range(len(found)):
+            found[i] = bad[i]
     return found
 
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from crstack.equalize.fit.own_lines import copied_bad
 from crstack.lines_in_masks.search import BLOCK, MOST, fitted_line, in_blocks, lengths_in_blocks, line_of_most
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import zero_image
@@ -48,10 +49,7 @@ def with_own_trails(levels, variance_of, bad):
     trails = _trails(levels, variance_of)
     if not trails:
         return bad
-    found = zero_image(levels.shape, bool)
-    if bad is not None:
-        for i in range(len(found)):
-            found[i] = bad[i]
+    found = copied_bad(bad, levels.shape)
     for i, point, direction, half in trails:
         for rows in row_bands(*levels.shape[1:]):
             found[i, rows] |= np.abs(_distances(rows, levels.shape[2], point, direction)) <= half
