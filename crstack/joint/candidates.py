@@ -51,9 +51,9 @@ class Candidates:
     unknown, detected : `~numpy.ndarray` of bool or None
         (N, M) bad values, and those found by an auxiliary detector.
     prior : LocalPrior or None
-        Frequency of signals, by what the pixels around have; uniform if None.
-    around : `~numpy.ndarray` of int or None
-        (M,) group of each pixel in the ``prior``.
+        Frequency of signals, for what the pixels around predict; uniform if None.
+    around : `~numpy.ndarray` or None
+        float32 (M,) what the pixels around each one predict, see `~crstack.joint.local_prior.local_prior`.
     chosen : Chosen or None
         Selection of the pixels.
     groups : tuple of tuple of int

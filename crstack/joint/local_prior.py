@@ -1,98 +1,136 @@
 """The prior of the signal of a pixel, which depends on the signal of the pixels around it."""
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
 from crstack.joint.cubes import taken
-from crstack.joint.signal_prior import (
-    FEWEST_PIXELS,
-    SignalPrior,
-    constant_variance,
-    even_noise,
-    signal_of,
-    signal_prior,
-)
+from crstack.joint.even_noise import EvenNoise, even_noise
+from crstack.joint.predicted_signal import places_around, prediction_weights
+from crstack.joint.signal_prior import FEWEST_PIXELS, SignalPrior, middles, signal_prior
+from crstack.utils.cached import cached_property
 from crstack.utils.medians import median_of_values
 
 __all__ = ["LocalPrior", "local_prior"]
 
 #: most pixels from which the priors are measured
 PIXELS = 200_000
-#: width of a group of pixels, in standard deviations of a value around them
-WIDTH = 1.0
-#: values around a pixel that are this number of standard deviations above the median are hits
-CLEAN = 3.0
-#: steps to the pixels around one
-AROUND = [step for step in product((-1, 0, 1), (-1, 0, 1)) if any(step)]
+#: width of a group of pixels, in standard deviations of a value
+WIDTH = 0.5
+#: largest change of the signal in a group by that of the pixels around
+LARGEST_SLOPE = 2.0
+#: standard deviations of a value beyond which a pixel is not fitted further, and rounds of this fit
+FAR, ROUNDS = 2.0, 3
+#: share of the pixels that is assumed to have signals that do not occur
+LEAST = 1e-6
+#: log density of the first of two equal nodes, whose interval is empty
+NO_WIDTH = -1e4
 
 
 @dataclass(frozen=True, eq=False)
 class LocalPrior:
     """Distributions of the signal among pixels with like surroundings.
 
+    All places are in a coordinate of the signal in which the noise is even.
+
     Attributes
     ----------
     edges : `~numpy.ndarray`
-        (G - 1,) signals around a pixel that separate the groups, electrons, ascending.
+        (G - 1,) predicted places that separate the groups, ascending.
     priors : tuple of SignalPrior
-        G distributions, that of the faintest surroundings first.
+        G distributions of the place minus slope times predicted place; that of the faintest surroundings first.
+    slopes : `~numpy.ndarray`
+        (G,) change of the place with the predicted place.
+    coordinate : EvenNoise
+        The coordinate.
     """
 
     edges: np.ndarray
     priors: tuple[SignalPrior, ...]
+    slopes: np.ndarray
+    coordinate: EvenNoise
 
-    def group_of(self, around):
-        """Group (M,) of pixels, from 0, by the signal (M,) around them."""
-        return self.edges.searchsorted(around, side="right").astype(np.int16)
-
-    def __call__(self, nodes, groups):
+    def __call__(self, nodes, predicted):
         """Mean signal in the intervals around nodes, and the log of the mean density there.
 
         Parameters
         ----------
         nodes : `~numpy.ndarray`
             (J, M) electrons, ascending along the first axis.
-        groups : `~numpy.ndarray` of int
-            (M,) see `group_of`.
+        predicted : `~numpy.ndarray`
+            (M,) places that the pixels around predict.
 
         Returns
         -------
-        signal, log_density : `~numpy.ndarray`
-            float32 (J, M), see `~crstack.joint.signal_prior.SignalPrior`.
+        signal : `~numpy.ndarray`
+            float32 (J, M), electrons.
+        log_density : `~numpy.ndarray`
+            float32 (J, M), per electron.
+
+        Notes
+        -----
+        Where most pixels have nearly the same signal, the density is much narrower than an interval. A sum over the
+        nodes themselves would spread it over the interval. With the mean signal :math:`\\int s\\, \\mathrm{d}F / \\int
+        \\mathrm{d}F` of each interval, the sum is exact for such a density, too. F is the cumulative distribution.
         """
-        found = np.empty(nodes.shape, np.float32), np.empty(nodes.shape, np.float32)
-        for number in np.unique(groups):
-            here = np.flatnonzero(groups == number)
-            for whole, part in zip(found, self.priors[number](nodes[:, here]), strict=True):
-                whole[:, here] = part
-        return found
+        middle = (nodes[1:] + nodes[:-1]) / 2
+        ends = np.concatenate([2 * nodes[:1] - middle[:1], middle, 2 * nodes[-1:] - middle[-1:]])
+        # one pixel after the other: the search for an end starts where the one before was found
+        ends = np.ascontiguousarray(ends.T, dtype=np.float64)
+        group = self.edges.searchsorted(predicted, side="right")[:, np.newaxis]
+        shift = self.slopes[group] * predicted[:, np.newaxis]
+        below, moment = self._integrals(self.coordinate.place_of(ends) - shift, group)
+        low, high = ends[:, :-1], ends[:, 1:]
+        share, place = below[:, 1:] - below[:, :-1], moment[:, 1:] - moment[:, :-1]
+        np.divide(place, share, out=place, where=share > 0)
+        signal = self.coordinate.signal_of(place + shift) * share
+        signal += (low + high) * (LEAST / 2)
+        share += LEAST
+        signal /= share
+        np.clip(signal, low, high, out=signal)
+        widths = high - low
+        some = widths > 0
+        density = np.full(widths.shape, NO_WIDTH)
+        np.log(np.divide(share, widths, out=share, where=some), out=density, where=some)
+        return tuple(np.ascontiguousarray(one.T, dtype=np.float32) for one in (signal, density))
 
+    def _integrals(self, places, group):
+        """Share of the distribution of the ``group`` (M, 1) below ``places`` (M, J), and the integral of the place."""
+        first, last, offset, end, *knots = self._table
+        place, row, below, moment, density = knots
+        inside = np.clip(places, first[group], last[group])
+        number = row.searchsorted(inside + offset[group], side="right") - 1
+        np.minimum(number, end[group], out=number)
+        start = place.take(number)
+        # share of the interval between two knots
+        part = inside - start
+        part *= density.take(number)
+        # times its mean place
+        inside += start
+        inside /= 2
+        inside *= part
+        inside += moment.take(number)
+        part += below.take(number)
+        return part, inside
 
-def surroundings(levels, sigma, where):
-    """Signal (M,) around pixels at rows and columns ``where``: the median of those of the eight pixels around.
+    @cached_property
+    def _table(self):
+        """The knots of all groups, one after the other.
 
-    ``levels`` and ``sigma`` are those of `local_prior`. Beyond an edge, the pixel on the other side counts twice.
-    """
-    found = []
-    for step in AROUND:
-        rows, columns = (_beside(*one) for one in zip(where, step, sigma.shape, strict=True))
-        found.append(_means_of_clean(levels[:, rows, columns], sigma[rows, columns]))
-    return median_of_values(np.stack(found), axis=0)
-
-
-def _means_of_clean(values, noise):
-    """Means (M,) of the values (N, M) that are not far above the median, or above the lower of two."""
-    limit = (values.min(axis=0) if len(values) == 2 else median_of_values(values, axis=0)) + np.float32(CLEAN) * noise
-    kept = values <= limit
-    return np.where(kept, values, 0).sum(axis=0) / kept.sum(axis=0)
-
-
-def _beside(places, step, side):
-    """Places one ``step`` further, or one before where that is beyond an edge, and the place itself if both are."""
-    inside = (places + step >= 0) & (places + step < side)
-    return np.where(inside, places + step, np.clip(places - step, 0, side - 1))
+        For each group: its first and last place, what is added to a place to find it in the row of all knots, and the
+        number of its last interval. For each knot: place, place in the row, share below, integral below, and density
+        above.
+        """
+        first, last = (np.array([one.place[end] for one in self.priors]) for end in (0, -1))
+        offset = np.concatenate([[0], np.cumsum(last - first + 1)[:-1]]) - first
+        ends = np.cumsum([len(one.place) for one in self.priors]) - 2
+        knots = []
+        for prior, by in zip(self.priors, offset, strict=True):
+            steps, shares = np.diff(prior.place), np.diff(prior.below)
+            moment = np.cumsum(shares * (prior.place[1:] + prior.place[:-1]) / 2)
+            density = np.divide(shares, steps, out=np.zeros_like(shares), where=steps > 0)
+            knots.append((prior.place, prior.place + by, prior.below, [0, *moment], [*density, 0]))
+        return first, last, offset, ends, *(np.concatenate(one) for one in zip(*knots, strict=True))
 
 
 def local_prior(levels, sigma, where, widest=np.inf, unlike=None):
@@ -116,8 +154,8 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None):
     -------
     prior : LocalPrior or None
         None where the stack has too few pixels.
-    groups : `~numpy.ndarray` of int or None
-        (M,) group of each of the pixels ``where``.
+    predicted : `~numpy.ndarray` or None
+        float32 (M,) what the pixels around each of the pixels ``where`` predict, in the coordinate of the prior.
 
     Notes
     -----
@@ -126,11 +164,40 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None):
     times rarer than those of 14, this is five times less probable than with an even prior.
 
     Around a pixel of the sky nearly all have that level, and beside a star signals of 22 are as frequent as those of
-    14. The pixels are therefore divided into groups by the signal around them, and the density is measured in each. The
-    pixels around do not depend on the noise of the pixel itself. Their hits would make its group too bright, and a hit
-    beside them too improbable: values far above the others are left out.
+    14. The signal of a pixel is therefore predicted from the 24 pixels around it, by a linear regression. Along the
+    trace of a spectrum it gives most weight to the pixels on the trace. The pixels are divided into groups by the
+    prediction. In each group, the density of the signal is measured along a line: where all pixels have the level of
+    the sky, the signal does not depend on the prediction, and on a trace it follows it.
+
+    The pixels around do not depend on the noise of the pixel itself. Their hits would make the prediction too bright,
+    and a hit beside them too improbable: values far above the others are left out.
     """
     best, noise = (slice(None), sigma) if unlike is None else (list(unlike.groups[0]), unlike.levels[0])
+    values, some, places = _agreeing(levels, sigma, noise, widest, unlike)
+    if len(places) < FEWEST_PIXELS:
+        return None, None
+    values = values[best]
+    typical = middles(values, some)
+    coordinate, chosen = even_noise(typical, some), _Chosen(levels, best)
+    target = coordinate.place_of(typical).astype(np.float32)
+    around = taken(lambda one: places_around(chosen, noise, one, coordinate), places, sigma.shape)
+    weights = prediction_weights(target, around)
+    predicted = weights @ around
+    edges = _edges(predicted)
+    numbers = edges.searchsorted(predicted, side="right")
+    groups = [np.flatnonzero(numbers == number) for number in range(len(edges) + 1)]
+    slopes = np.array([_slope(predicted[group], target[group]) for group in groups], np.float32)
+    priors = tuple(
+        signal_prior(target[group] - slope * predicted[group], len(values))
+        for group, slope in zip(groups, slopes, strict=True)
+    )
+    examined = np.ravel_multi_index(where, sigma.shape)
+    of_examined = taken(lambda one: weights @ places_around(chosen, noise, one, coordinate), examined, sigma.shape)
+    return LocalPrior(edges, priors, slopes, coordinate), of_examined
+
+
+def _agreeing(levels, sigma, noise, widest, unlike):
+    """Values (N, M) and noise (M,) of pixels all over the image whose values agree, and their places (M,)."""
     places = np.arange(0, sigma.size, max(sigma.size // PIXELS, 1))
     values = taken(lambda one: levels[:, *one], places, sigma.shape)
     some = taken(lambda one: noise[one], places, sigma.shape)
@@ -138,19 +205,7 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None):
         agree = values.max(axis=0) - values.min(axis=0) <= widest * some
     else:
         agree = unlike.agree(values, places, widest)
-    values, some, places = values[best][:, agree], some[agree], places[agree]
-    if len(places) < FEWEST_PIXELS:
-        return None, None
-
-    def around(one):
-        return surroundings(_Chosen(levels, best), noise, one)
-
-    beside = taken(around, places, sigma.shape)
-    edges = _edges(beside, some)
-    numbers = edges.searchsorted(beside, side="right")
-    groups = [numbers == number for number in range(len(edges) + 1)]
-    prior = LocalPrior(edges, tuple(signal_prior(values[:, group], some[group]) for group in groups))
-    return prior, prior.group_of(taken(around, np.ravel_multi_index(where, sigma.shape), sigma.shape))
+    return values[:, agree], some[agree], places[agree]
 
 
 @dataclass(frozen=True)
@@ -164,17 +219,12 @@ class _Chosen:
         return self.cube[key][self.which]
 
 
-def _edges(around, noise):
-    """Signals between groups of pixels, of `FEWEST_PIXELS` or more; the typical signal is the middle of a group.
-
-    ``around`` (M,) are the signals around pixels, and ``noise`` (M,) that of a value.
-    """
-    constant = constant_variance(around, noise)
-    place = even_noise(around, constant)
-    middle = float(median_of_values(place))
-    first, last = (np.floor((end - middle) / WIDTH) for end in (place.min(), place.max()))
+def _edges(predicted):
+    """Places between groups of `FEWEST_PIXELS` or more; the typical place is the middle of a group."""
+    middle = float(median_of_values(predicted))
+    first, last = (np.floor((end - middle) / WIDTH) for end in (predicted.min(), predicted.max()))
     edges = middle + WIDTH * (np.arange(first, last + 1) + 0.5)
-    numbers = np.bincount(edges.searchsorted(place, side="right"), minlength=len(edges) + 1)
+    numbers = np.bincount(edges.searchsorted(predicted, side="right"), minlength=len(edges) + 1)
     kept, number = [], 0
     for edge, more in zip(edges, numbers, strict=False):
         number += more
@@ -183,4 +233,17 @@ def _edges(around, noise):
             number = 0
     if kept and number + numbers[-1] < FEWEST_PIXELS:
         kept.pop()
-    return signal_of(np.array(kept), constant)
+    return np.array(kept)
+
+
+def _slope(predicted, place):
+    """Change of the ``place`` (M,) with the ``predicted`` place in a group. Pixels far from the line count less."""
+    predicted, place = predicted - predicted.mean(), place - median_of_values(place)
+    square = predicted @ predicted
+    if not square:
+        return 0.0
+    fitted = place
+    for _ in range(ROUNDS):
+        slope = predicted @ fitted / square
+        fitted = slope * predicted + np.clip(place - slope * predicted, -FAR, FAR)
+    return float(np.clip(slope, 0, LARGEST_SLOPE))

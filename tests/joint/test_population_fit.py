@@ -86,7 +86,7 @@ def test_probabilities_hold_where_all_pixels_have_the_noise_of_one_sky(n):
     probability, hit = result.probability, simulated.hit_mask(0.5)
     for low, high in ((0.1, 0.3), (0.3, 0.6), (0.6, 0.9)):
         chosen = (probability >= low) & (probability < high)
-        assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=0.05)
+        assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=0.07)
 
 
 def test_few_values_are_doubtful_beside_tracks_without_faint_charges():

@@ -8,18 +8,41 @@ from astropy.nddata import CCDData
 from crstack import CRStack, JointPosterior
 from crstack.joint.candidates import Candidates
 from crstack.joint.charges import HitDensity
+from crstack.joint.even_noise import EvenNoise
 from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights, log_clean
-from crstack.joint.local_prior import LocalPrior, local_prior, surroundings
+from crstack.joint.local_prior import LocalPrior, local_prior
 from crstack.joint.odds import log_ratio
 from crstack.joint.population import Population
-from crstack.joint.signal_prior import SignalPrior, signal_prior
+from crstack.joint.predicted_signal import places_around, prediction_weights
+from crstack.joint.signal_prior import SignalPrior, middles, signal_prior
 from crstack.joint.sweeps import sweep
+
+#: places are signals, in electrons: nearly, where the noise does not come from photons
+LINEAR = EvenNoise(1e14)
+UNIT = 1e7
+
+
+def of_everywhere(prior):
+    """A prior whose places are signals over `UNIT`, for all pixels."""
+    return LocalPrior(np.zeros(0), (prior,), np.zeros(1, np.float32), LINEAR)
 
 
 def prior_everywhere(signal, below):
     """The same distribution for all pixels: arguments of `Candidates`."""
-    return LocalPrior(np.zeros(0), (SignalPrior(np.array(signal), np.array(below)),))
+    return of_everywhere(SignalPrior(np.array(signal) / UNIT, np.array(below)))
+
+
+def measured(levels, noise):
+    """The prior of values (N, M) of a constant ``noise`` in electrons, for all pixels."""
+    flat = levels.reshape(len(levels), -1)
+    prior = signal_prior(middles(flat, np.full(flat.shape[1], noise, np.float32)) / noise, len(levels))
+    return of_everywhere(SignalPrior(prior.place * noise / UNIT, prior.below))
+
+
+def at_nodes(prior, nodes):
+    """What a prior that is the same everywhere gives at ``nodes`` (J, M)."""
+    return prior(nodes, np.zeros(nodes.shape[1], np.float32))
 
 
 def test_the_prior_is_the_distribution_of_the_signal():
@@ -27,9 +50,9 @@ def test_the_prior_is_the_distribution_of_the_signal():
     rng = np.random.default_rng(1)
     signal = np.where(rng.random((300, 300)) < 0.25, 200.0, 100.0)
     levels = (signal + rng.normal(0, 10, (3, 300, 300))).astype(np.float32)
-    prior = signal_prior(levels.reshape(3, -1), np.full(90_000, 10, np.float32))
+    prior = measured(levels, 10)
     nodes = np.linspace(40, 260, 221)[:, None]
-    density = np.exp(prior(nodes)[1])[:, 0]
+    density = np.exp(at_nodes(prior, nodes)[1])[:, 0]
     assert density.sum() == pytest.approx(1, abs=0.02)
     assert density[nodes[:, 0] > 150].sum() == pytest.approx(0.25, abs=0.02)
     below = density[nodes[:, 0] < 150] / density[nodes[:, 0] < 150].sum()
@@ -43,17 +66,17 @@ def test_the_prior_of_two_exposures_is_not_shifted_by_hits():
     rng = np.random.default_rng(2)
     levels = rng.normal(50, 5, (2, 200, 200)).astype(np.float32)
     levels[rng.random(levels.shape) < 0.06] += 500
-    prior = signal_prior(levels.reshape(2, -1), np.full(40_000, 5, np.float32))
+    prior = measured(levels, 5)
     nodes = np.linspace(20, 80, 121)[:, None]
-    density = np.exp(prior(nodes)[1])[:, 0]
+    density = np.exp(at_nodes(prior, nodes)[1])[:, 0]
     assert (density * nodes[:, 0]).sum() / density.sum() == pytest.approx(50, abs=1)
 
 
 def test_sums_over_wide_intervals_are_those_of_a_narrow_prior():
     """Signals of 99 to 101 electrons, and intervals of 8: the place of the one that holds them is their mean."""
-    prior = SignalPrior(np.array([99.0, 101.0, 300.0]), np.array([0, 0.9, 1.0]))
+    prior = prior_everywhere([99.0, 101.0, 300.0], [0, 0.9, 1.0])
     nodes = (71.5 + 8 * np.arange(9.0))[:, None] + np.array([0.0, 3.0])
-    signal, log_density = prior(nodes)
+    signal, log_density = at_nodes(prior, nodes)
     weight = np.exp(log_density) * 8
     number = np.argmax(weight[:, 0])
     # of the interval from 99.5 to 107.5: 0.75 of the 90 % up to 101, and 6.5 electrons of the rest
@@ -74,7 +97,9 @@ def test_probabilities_where_all_pixels_have_one_signal():
     column = np.ones((1, 1), np.float32)
     prior = prior_everywhere([99.99, 100.01], [0.0, 1.0])
     where = (np.zeros(400, int), np.arange(400))
-    pixels = Candidates(where, values, column, 0 * column, 16 * column, column, prior=prior, around=np.zeros(400, int))
+    pixels = Candidates(
+        where, values, column, 0 * column, 16 * column, column, prior=prior, around=np.zeros(400, np.float32)
+    )
     population = Population()
     field = Field((3, 1, 400))
     sweep(field, pixels, pixels.tables(), population)
@@ -92,17 +117,17 @@ def test_probabilities_where_all_pixels_have_one_signal():
 
 
 def test_few_pixels_have_no_prior():
-    assert signal_prior(np.zeros((3, 100), np.float32), np.ones(100, np.float32)) is None
+    assert signal_prior(np.zeros(100, np.float32), 3) is None
     where = np.array([3]), np.array([4])
     assert local_prior(np.zeros((3, 10, 10), np.float32), np.ones((10, 10), np.float32), where) == (None, None)
 
 
 def test_equal_nodes_have_one_interval():
     """Groups of exposures of the same noise have equal nodes where no value is known."""
-    prior = SignalPrior(np.array([0.0, 100.0]), np.array([0.0, 1.0]))
+    prior = prior_everywhere([0.0, 100.0], [0.0, 1.0])
     nodes = np.array([[10.0], [10.0], [20.0], [30.0]])
     with np.errstate(all="raise"):
-        signal, density = prior(nodes)
+        signal, density = at_nodes(prior, nodes)
     assert np.isfinite(density).all()
     weight = np.exp(density[:, 0])
     assert weight[0] == 0
@@ -117,9 +142,9 @@ def test_the_prior_of_a_pixel_depends_on_those_around_it():
     signal[:, 200:] = 150
     levels = (signal + rng.normal(0, 10, (3, *signal.shape))).astype(np.float32)
     where = np.array([50, 50]), np.array([80, 250])
-    prior, groups = local_prior(levels, np.full(signal.shape, 10, np.float32), where)
+    prior, predicted = local_prior(levels, np.full(signal.shape, 10, np.float32), where)
     nodes = np.linspace(60, 190, 131)[:, None] + np.zeros(2)
-    density = np.exp(prior(nodes, groups)[1])
+    density = np.exp(prior(nodes, predicted)[1])
     mean = (density * nodes).sum(axis=0) / density.sum(axis=0)
     np.testing.assert_allclose(mean, [100, 150], atol=3)
     high = nodes[:, 0] > 125
@@ -129,17 +154,67 @@ def test_the_prior_of_a_pixel_depends_on_those_around_it():
 
 def test_what_is_around_a_pixel_does_not_depend_on_itself_or_on_a_track():
     levels = np.full((3, 9, 9), 50, np.float32)
-    levels[:, 4, 4] = 9000
-    levels[0, 5] = levels[1, 3] = 800
-    where = np.array([4, 0, 8]), np.array([4, 0, 3])
-    np.testing.assert_array_equal(surroundings(levels, np.ones((9, 9), np.float32), where), 50)
+    changed = levels.copy()
+    changed[:, 4, 4] = 9000
+    changed[0, 5] = changed[1, 3] = 800
+    where = np.array([4]), np.array([4])
+    noise, coordinate = np.ones((9, 9), np.float32), EvenNoise(9.0)
+    found, expected = (places_around(one, noise, where, coordinate) for one in (changed, levels))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found[1:], coordinate.place_of(50), rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (1, 1), (2, 2)])
 def test_narrow_images_have_surroundings(shape):
     levels = np.full((3, *shape), 50, np.float32)
     where = tuple(index.ravel() for index in np.indices(shape))
-    np.testing.assert_array_equal(surroundings(levels, np.ones(shape, np.float32), where), 50)
+    found = places_around(levels, np.ones(shape, np.float32), where, EvenNoise(9.0))
+    np.testing.assert_allclose(found[1:], EvenNoise(9.0).place_of(50), rtol=1e-6)
+
+
+def narrow_traces(rng, shape):
+    """Expected electrons of traces along the rows, of a FWHM of 2.4 pixels, whose light changes along them."""
+    y, x = np.indices(shape)
+    found = np.full(shape, 10.0)
+    for middle in range(6, shape[0] - 5, 11):
+        light = 300 * rng.random() * (1 + 0.5 * np.sin(x / 20 + rng.uniform(0, 6)))
+        found += light * np.exp(-((y - middle - 0.002 * x) ** 2) / 2.1)
+    return found
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_on_a_trace_are_predicted_by_those_along_it(turned):
+    """The median of the eight pixels around a peak is below it. Their noise gives an error of .3."""
+    rng = np.random.default_rng(4)
+    signal = narrow_traces(rng, (150, 400))
+    signal = signal.T if turned else signal
+    levels = (rng.poisson(signal, (3, *signal.shape)) + rng.normal(0, 3, (3, *signal.shape))).astype(np.float32)
+    levels[rng.random(levels.shape) < 0.01] += 500
+    noise, coordinate = np.sqrt(signal + 9).astype(np.float32), EvenNoise(9.0)
+    where = tuple(index.ravel() for index in np.indices(signal.shape))
+    around = places_around(levels, noise, where, coordinate)
+    target = coordinate.place_of(np.median(levels, axis=0)).ravel()
+    true = coordinate.place_of(signal).ravel()
+    error = prediction_weights(target.astype(np.float32), around) @ around - true
+    bright = true > 15
+    assert bright.sum() > 3000
+    assert np.std(around[1][bright] - true[bright]) > 1.5
+    assert np.std(error[bright]) < 0.4
+    assert abs(np.mean(error[bright])) < 0.1
+
+
+def test_the_prior_follows_the_prediction_on_a_slope_and_not_on_the_sky():
+    """On the sky the pixels around have the noise, but no information."""
+    rng = np.random.default_rng(5)
+    signal = np.full((200, 300), 100.0)
+    signal[:, 150:] = 400 + 2 * np.arange(150)
+    levels = (signal + rng.normal(0, 1, (3, *signal.shape)) * np.sqrt(signal + 9)).astype(np.float32)
+    where = np.array([50, 50]), np.array([80, 250])
+    noise = np.sqrt(signal + 9).astype(np.float32)
+    prior, predicted = local_prior(levels, noise, where)
+    slopes = prior.slopes[prior.edges.searchsorted(predicted, side="right")]
+    assert slopes[0] < 0.2
+    assert slopes[1] > 0.7
 
 
 def field_of_faint_stars(rng, shape):

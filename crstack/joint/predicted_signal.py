@@ -1,0 +1,85 @@
+"""The signal of a pixel that the pixels around it predict."""
+
+from itertools import product
+
+import numpy as np
+
+from crstack.utils.medians import median_of_values
+from crstack.utils.normal import SIGMA_PER_MAD
+
+__all__ = ["places_around", "prediction_weights"]
+
+#: values around a pixel that are this number of standard deviations above the median are hits
+CLEAN = 3.0
+#: distance along each axis of the furthest pixels around one
+REACH = 2
+#: steps to half of the pixels around one; the others are opposite
+HALF = [step for step in product(range(-REACH, REACH + 1), repeat=2) if step < (0, 0)]
+#: residuals beyond this number of standard deviations have less weight in the regression
+LINEAR = 1.5
+ROUNDS = 6
+#: least standard deviation of residuals, and least curvature of the sum of squares, for images without noise
+LEAST_SCATTER, LEAST_CURVATURE = 1e-3, 1e-6
+
+
+def places_around(levels, sigma, where, coordinate):
+    """What predicts the signal of pixels: float32 (K, M), in a coordinate of even noise.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        (N, ny, nx) the signal that each value represents, electrons.
+    sigma : `~numpy.ndarray`
+        (ny, nx) noise of one value, electrons.
+    where : tuple of `~numpy.ndarray`
+        Rows and columns (M,) of the pixels, of a few rows.
+    coordinate : EvenNoise
+        The coordinate.
+
+    Returns
+    -------
+    around : `~numpy.ndarray`
+        1, the median of the eight nearest pixels, and the mean of each pair of opposite pixels at a distance of up to
+        `REACH`. Beyond an edge, the pixel on the other side counts twice.
+    """
+    rows, columns = where
+    if not len(rows):
+        return np.empty((2 + len(HALF), 0), np.float32)
+    first = max(int(rows.min()) - REACH, 0)
+    here = slice(first, int(rows.max()) + REACH + 1)
+    image = coordinate.place_of(_means_of_clean(levels[:, here], sigma[here])).astype(np.float32)
+    image = np.pad(image, REACH, mode="reflect")
+    place = (rows - first + REACH) * image.shape[1] + columns + REACH
+    steps = [dy * image.shape[1] + dx for dy, dx in HALF]
+    pairs = [(image.take(place - step), image.take(place + step)) for step in steps]
+    nearest = [one for step, pair in zip(HALF, pairs, strict=True) if max(map(abs, step)) == 1 for one in pair]
+    means = [(one + other) / 2 for one, other in pairs]
+    return np.stack([np.ones(len(rows), np.float32), median_of_values(np.stack(nearest), axis=0), *means])
+
+
+def _means_of_clean(values, noise):
+    """Means of the values (N, ny, nx) that are not far above the median, or above the lower of two."""
+    limit = (values.min(axis=0) if len(values) == 2 else median_of_values(values, axis=0)) + np.float32(CLEAN) * noise
+    kept = values <= limit
+    return np.where(kept, values, 0).sum(axis=0) / kept.sum(axis=0)
+
+
+def prediction_weights(target, around):
+    """Weights (K,) of ``around`` (K, M), see `places_around`, that predict the ``target`` (M,) best.
+
+    They are those of a linear regression. Pixels far from the prediction have less weight (Huber 1964, Ann. Math.
+    Stat. 35, 73), because a few bright stars must not determine it.
+    """
+    # without their mean, sums of squares keep the digits of small differences
+    middle = around.mean(axis=1, dtype=float)
+    middle[0] = 0
+    centred, weight = around - middle[:, np.newaxis], np.ones(len(target))
+    for _ in range(ROUNDS):
+        weighted = centred * weight
+        matrix = weighted @ centred.T + LEAST_CURVATURE * np.eye(len(around))
+        weights = np.linalg.solve(matrix, weighted @ target)
+        residual = np.abs(target - weights @ centred)
+        limit = LINEAR * max(SIGMA_PER_MAD * float(median_of_values(residual)), LEAST_SCATTER)
+        weight = limit / np.maximum(residual, limit)
+    weights[0] -= weights @ middle
+    return weights.astype(np.float32)
