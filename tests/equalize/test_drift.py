@@ -63,6 +63,17 @@ def test_order_of_the_exposures(turned):
     np.testing.assert_array_equal(turned[-1].ordered(order).drifts, turned[-1].drifts[order])
 
 
+@pytest.mark.parametrize("throughput", [1, 0.8])
+def test_a_field_that_turns_around_its_centre(throughput):
+    """Its mean shift is 0, so that a kernel of the whole image finds no shift."""
+    turns = (0.3, -0.3)
+    cube = np.array([field((0, 0), turn) for turn in turns])
+    cube[1] *= throughput
+    found = measure_differences(np.random.default_rng(8).poisson(cube).astype(np.float32), variance_of)
+    np.testing.assert_allclose(found.drifts, [[[0, -one], [one, 0]] for one in turns], atol=0.03)
+    np.testing.assert_allclose(found.factors[1] / found.factors[0], throughput, atol=0.02)
+
+
 def test_a_shift_of_all_is_no_turn():
     cube = np.random.default_rng(1).poisson([field(shift, 0) for shift in SHIFTS]).astype(np.float32)
     found = measure_differences(cube, lambda signal, box=None: np.maximum(signal, 1))

@@ -21,7 +21,7 @@ from crstack.equalize.fit.varying import PARTS, POWERS, varying_rows
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads
 
-__all__ = ["FittedKernels", "PixelsToFit", "fit_kernels", "joined"]
+__all__ = ["FittedKernels", "PixelsToFit", "drift_rows", "fit_kernels", "joined"]
 
 #: prior standard deviation of a coefficient at a distance of one pixel; it falls as the square of the distance. It
 #: limits coefficients that the image does not determine
@@ -46,6 +46,8 @@ SHARPER = 0.3
 LEAST_GAIN, GAIN_OF_SEEING, OF_COEFFICIENT = 60.0, 9.0, 1.5
 #: fewest pixels from which a kernel is fitted that changes over the image
 FEWEST_OF_VARYING = 2_000
+#: coefficients of a shift that changes over the image
+DRIFTS = 4
 #: the image has this number of cells along each axis; this share of them has at least this number of the pixels
 CELLS, LEAST_COVERED, FEWEST_IN_CELL = 4, 0.7, 10
 
@@ -158,16 +160,14 @@ def fit_kernels(pixels, ladder, least_share, start=None, *, varies=False):
     allows_sharp = start is None and any(one.seeing for one in ladder)
     full = _Normal(pixels, least_share, allows_sharp)
     n, size, with_seeing = len(pixels.targets), pixels.size, any(one.seeing for one in ladder)
-    gain, terms = _needed(full, ladder, n, None if start is None else FLUX)
-    if terms == FLUX and with_seeing:
-        gain, terms = _flux_or_seeing(full, gain, n)
+    gain, terms, turns = _chosen(full, ladder, n, None if start is None else FLUX, pixels.positions is not None)
     kernels, errors = np.zeros((n, size, size)), np.zeros((n, size * size, size * size))
     drifts, varying = np.zeros((n, 2, 2)), np.zeros((n, PARTS, POWERS))
     if terms is not None:
         basis = terms.basis(size)
         normal, changes = full, None
         if pixels.positions is not None and terms.reach > 0:
-            if terms.shift and _change_over_image(full, basis, drifts.size, gain):
+            if terms.shift and (turns or _change_over_image(full, basis, drifts.size, gain)):
                 changes = drifts
             if varies and terms.seeing and pixels.cover_the_image():
                 other = _Normal(pixels, least_share, allows_sharp, varying_rows)
@@ -182,6 +182,15 @@ def fit_kernels(pixels, ladder, least_share, start=None, *, varies=False):
         if start is not None:
             kernels[:, size // 2, size // 2] += start - 1
     return FittedKernels(kernels, terms, errors, drifts, varying)
+
+
+def _chosen(full, ladder, n, terms, may_turn):
+    """The terms of the kernels, at least the given ``terms``, their gain, and whether the field surely turns."""
+    gain, terms = _needed(full, ladder, n, terms)
+    if terms == FLUX and any(one.seeing for one in ladder):
+        gain, terms = _flux_or_seeing(full, gain, n)
+    turning = _around_centre(full, ladder, n, gain, terms) if may_turn else None
+    return (gain, terms, False) if turning is None else (*turning, True)
 
 
 def _needed(full, ladder, n, terms):
@@ -208,12 +217,28 @@ def _flux_or_seeing(full, gain, n):
     return gain, FLUX
 
 
+def _around_centre(full, ladder, n, gain, terms):
+    """Terms with a shift, and their gain, of a field that turns around the centre of the image; None if not needed.
+
+    Such a field has no mean shift, nor has one whose scale changes. The ``terms`` of the known ``gain`` then have none.
+    """
+    if not any(one.shift for one in ladder) or (terms is not None and terms.shift):
+        return None
+    fewer = 0 if terms is None else len(terms.basis(SIZE))
+    first = next(one for one in ladder if one.shift)
+    moved = first if terms is None else replace(terms, reach=max(terms.reach, 1), shift=True)
+    basis = moved.basis(SIZE)
+    if not _change_over_image(full, basis, (len(basis) - fewer + DRIFTS) * n, gain):
+        return None
+    return full.gain(basis), moved
+
+
 def _change_over_image(normal, basis, number, gain):
     """Whether the kernels change over the image, by ``number`` coefficients; ``gain`` is that without the changes."""
     return normal.gain(basis, True) > gain + LEAST_GAIN + OF_COEFFICIENT * number
 
 
-def _drift_rows(surroundings, positions):
+def drift_rows(surroundings, positions):
     """Effect (4, M) of shifts along x and y that change along x and y."""
     size = int(np.sqrt(len(surroundings)))
     middle, found = size * size // 2, []
@@ -241,7 +266,7 @@ class _Normal:
     hit. A fit without them does not describe them, so that they look hit again.
     """
 
-    def __init__(self, pixels, least_share, allows_sharp=False, rows_of_place=_drift_rows):
+    def __init__(self, pixels, least_share, allows_sharp=False, rows_of_place=drift_rows):
         size = pixels.size
         designs = [_design(one, pixels.positions, rows_of_place) for one in pixels.surroundings]
         self.n_drifts = len(designs[0]) - size**2 - 1

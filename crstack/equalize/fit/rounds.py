@@ -6,7 +6,7 @@ from scipy import ndimage
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.fine_surfaces import FEWEST as FEWEST_OF_FINE
 from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
-from crstack.equalize.fit.kernel import PixelsToFit, fit_kernels
+from crstack.equalize.fit.kernel import PixelsToFit, drift_rows, fit_kernels
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.object_part import images_of_kernels
 from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
@@ -159,8 +159,11 @@ def use_kernels(model, fitted, pixels):
     kernels = _with_light(fitted.kernels - fitted.kernels.mean(axis=0), model.start)
     terms, drifts = fitted.terms, fitted.drifts - fitted.drifts.mean(axis=0)
     varying = fitted.varying - fitted.varying.mean(axis=0)
-    effect = np.abs(kernels.reshape(len(kernels), 1, -1) @ pixels.surroundings)[:, 0] / np.sqrt(pixels.variances)
-    if terms is not None and np.percentile(effect, STRONG) < LEAST_EFFECT:
+    effect = (kernels.reshape(len(kernels), 1, -1) @ pixels.surroundings)[:, 0]
+    if drifts.any():
+        rows = np.stack([drift_rows(one, pixels.positions) for one in pixels.surroundings])
+        effect = effect + (drifts.reshape(len(drifts), 1, -1) @ rows)[:, 0]
+    if terms is not None and np.percentile(np.abs(effect) / np.sqrt(pixels.variances), STRONG) < LEAST_EFFECT:
         kernels, terms, drifts, varying = np.zeros_like(kernels), None, np.zeros_like(drifts), np.zeros_like(varying)
     model.kernels, model.terms, model.covariance = kernels, terms, fitted.errors
     model.drifts, model.varying = drifts, varying

@@ -93,8 +93,11 @@ def _structures_of(some, shape):
     connected, _ = ndimage.label(dilate(around, 1), EIGHT_CONNECTED)
     rows, columns = np.indices(shape, sparse=True)
     cells = rows // SIDE * (shape[1] // SIDE + 1) + columns // SIDE
-    numbers = np.where(connected > 0, connected * (cells.max() + 1) + cells, 0)
-    return np.unique(numbers, return_inverse=True)[1].reshape(shape)
+    inside = connected > 0
+    numbers = np.zeros(shape, dtype=np.intp)
+    # a small image may have no pixel outside
+    numbers[inside] = np.unique((connected * (cells.max() + 1) + cells)[inside], return_inverse=True)[1] + 1
+    return numbers
 
 
 def _same_shapes(planes, numbers):
