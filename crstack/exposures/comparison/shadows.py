@@ -32,6 +32,8 @@ OUTSIDE = 0.75
 DEPTH, SIGNIFICANT = 0.25, 4.0
 #: fewest blocks of a shadow, its least share of the image, and its largest share of the blocks with light
 FEWEST, LEAST, MOST = 9, 0.01, 0.65
+#: a part that covers this share of the blocks with light may as well be the part without stray light
+AMBIGUOUS = 0.3
 #: window (blocks) in which both sides of an edge are compared. An edge is sharp if their difference is the second
 #: number times the depth. A shadow has such an edge on more than the third number of its border, a fraction
 WINDOW, SHARP, MOST_OF_BORDER = 5, 0.65, 0.7
@@ -83,7 +85,7 @@ def find_shadows(exposures):
     -----
     The medians of blocks of 16 x 16 pixels (32 x 32 in large images) are compared with those of the other exposures,
     relative to the ratio of their light in the rest of the image. A shadow is a connected group of blocks that are
-    darker by a quarter or more. It covers 1 % of the image or more. It has four properties:
+    darker by a quarter or more. It covers 1 % of the image or more. It has five properties:
 
     - The ratio changes within two blocks on most of its border. Gradients of the sky, clouds and vignetting are
       smoother.
@@ -91,6 +93,8 @@ def find_shadows(exposures):
     - The noise is less than in the other exposures, as that of less light is. A bias that is too high changes the level
       only.
     - The other exposures have significant light there.
+    - If it covers 30 % of the light or more, its own level differs more from that of the other exposures than the
+      level of the rest does. Otherwise the rest has stray light.
 
     With three exposures or more, two that are dark at the same place are found, too, because the brighter exposures
     represent the others.
@@ -107,7 +111,8 @@ def find_shadows(exposures):
     if light is None:
         return []
     levels, errors = levels / light[:, None, None], errors / (factors * light)
-    found = [_shadow_of(exposures, levels, errors, i, factors * light, side) for i in range(len(exposures))]
+    usual = [one / np.nanmedian(np.delete(light, i)) for i, one in enumerate(light)]
+    found = [_shadow_of(exposures, levels, errors, i, (usual[i], factors * light), side) for i in range(len(exposures))]
     return [one for one in found if one is not None and not _is_displaced(exposures, one)]
 
 
@@ -177,8 +182,12 @@ def _from_top(levels, rank):
     return np.where(np.isfinite(found), found, np.nan)
 
 
-def _shadow_of(exposures, levels, errors, i, light, side):
-    """The shadow of an exposure, or None."""
+def _shadow_of(exposures, levels, errors, i, lights, side):
+    """The shadow of an exposure, or None.
+
+    ``lights`` are the light of the exposure relative to the others, over the exposure time, and that of all (N,).
+    """
+    usual, light = lights
     own = levels[i]
     # of four or more, one may have more light than the others
     others = _from_top(np.delete(levels, i, axis=0), lambda number: np.maximum(number // 4, number > 2))
@@ -206,6 +215,10 @@ def _shadow_of(exposures, levels, errors, i, light, side):
             least <= sizes[k] <= most
             and ndimage.binary_erosion(inside, AROUND, border_value=1).any()
             and _has_edge(ratio, own, others * outside, inside)
+            and not (
+                sizes[k] > AMBIGUOUS * np.count_nonzero(lit)
+                and _is_usual(usual * outside, float(median_of_values(ratio[inside])))
+            )
             and _has_less_noise(exposures, i, inside, (own, others * outside), light, side)
         ):
             kept |= inside
@@ -213,6 +226,14 @@ def _shadow_of(exposures, levels, errors, i, light, side):
         return None
     share = float(median_of_values(own[kept] / others[kept] / outside))
     return Shadow(i, share, _pixels(_with_penumbra(kept, ratio, scatter), side, exposures.shape))
+
+
+def _is_usual(outside, share):
+    """Whether a part is nearer to the level of the other exposures than the rest of the exposure is.
+
+    ``outside`` is the level of the rest over that of the others, ``share`` the level of the part over that of the rest.
+    """
+    return abs(np.log(outside * share)) < abs(np.log(outside))
 
 
 def _scatter(steps):

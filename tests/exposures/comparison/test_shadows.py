@@ -138,6 +138,16 @@ def test_more_light_is_no_shadow_of_the_others(n):
     assert not find_shadows(unchecked(cube))
 
 
+@pytest.mark.parametrize("part", [0.4, 0.5, 0.65])
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_stray_light_on_half_of_an_exposure_leaves_no_shadow(n, part):
+    """Of two parts of similar size, the one with the light of the other exposures is not dark."""
+    cube, *_ = drawn(n, {}, sky=200.0)
+    stray = np.where(part * SHAPE[1] > COLUMNS, 150.0, 0.0)
+    cube[1] += np.random.default_rng(3).poisson(stray)
+    assert not find_shadows(unchecked(cube))
+
+
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_a_step_of_the_bias_is_no_shadow(n):
     cube, _, _ = drawn(n, {}, 80.0, added=np.where(QUADRANT, -60.0, 0.0))
