@@ -15,6 +15,7 @@ from crstack.plausibility.shifts import sentences_of_shifts
 from crstack.plausibility.single_values import warn_of_single_values
 from crstack.plausibility.structures import of_structures
 from crstack.plausibility.unlike_light import of_unlike_light
+from crstack.plausibility.unlike_noise import of_unlike_noise
 from crstack.utils.validation import check_number
 from crstack.utils.warn import warn_user
 
@@ -77,7 +78,7 @@ def implausibilities(
         sentences += of_coincidences(masks, valid)
         sentences += sentences_of_shifts(masks, exposures, offsets)
         sentences += of_structures(masks, exposures, differences)
-        sentences += of_unlike_light(masks, exposures)
+        sentences += of_unlike_light(masks, exposures) or of_unlike_noise(masks, exposures)
         sentences += of_pixel_response(masks, exposures) or of_hidden_hits(masks, exposures)
     if noise:
         sentences += of_noise(exposures, sample or unflagged(masks, exposures))
