@@ -12,7 +12,9 @@ __all__ = ["central", "sentences_of_shifts"]
 
 #: shift (pixels) that blurs a combination
 SHIFT = 1.0
-#: the same for shifts that are known to whole pixels
+#: shift of a corner against the centre from which its description, linear in the shift, is not good enough
+OF_CORNERS = 0.8
+#: the same as the first number for shifts that are known to whole pixels
 WHOLE_STEPS = 1.5
 #: a kernel does not describe stars whose second moments (square pixels) along both axes are larger by this number
 WIDENED = 3.5
@@ -75,13 +77,13 @@ def sentences_of_shifts(masks, exposures, known):
 def _sentences_of_corners(measured, names):
     """A sentence if the shift in the corners of an exposure is another one than in its centre."""
     shifts, _ = measured.corners_less_centre()
-    found = [f"{name} by {shift:.1f} pixels" for name, shift in zip(names, shifts, strict=True) if shift > SHIFT]
+    found = [f"{name} by {shift:.1f} pixels" for name, shift in zip(names, shifts, strict=True) if shift > OF_CORNERS]
     if not found:
         return []
     return [
         f"the field turns, or its scale changes: stars in a corner are shifted against those in the centre, "
-        f"{', '.join(found)} more than in the mean of the exposures. Combined images are blurred there: align the "
-        "exposures first"
+        f"{', '.join(found)} more than in the mean of the exposures. Combined images are blurred there, and bright "
+        "stars may be flagged: align the exposures first"
     ]
 
 
