@@ -85,8 +85,9 @@ def _check_codes(codes, name, exposures):
 def _check_probability(probability, method, exposures):
     """Raise an error unless the probabilities have the shape of the exposures and are from 0 to 1."""
     name = type(method).__name__
-    if probability.shape != exposures.data.shape:
-        raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
+    if not isinstance(probability, np.ndarray) or probability.shape != exposures.data.shape:
+        got = getattr(probability, "shape", type(probability).__name__)
+        raise PluginError(f"probability of {name} must be an array of the shape of the exposures; got {got}")
     if all(map_threads(lambda i: _from_0_to_1(probability[i]), range(len(probability)))):
         return
     if not is_own(method):

@@ -1,6 +1,6 @@
 """Plug-ins: their input, their results, and the report of their errors."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import astropy.units as u
 import numpy as np
@@ -420,3 +420,19 @@ def test_codes_that_do_not_exist_are_refused(stack):
     with pytest.raises(PluginError, match=f"codes of MEANCRT of Coded must be uint8 .* 0 to {max(Code)}"):
         stack.detect(Coded(max(Code) + 1), aux=None)
     assert stack.detect(Coded(max(Code)), aux=None).codes["MEANCRT"][2, 3] == max(Code)
+
+
+@dataclass(frozen=True)
+class Certain(Bright):
+    """A method whose probability is no array of the shape of the exposures."""
+
+    probability: tuple | float = 0.5
+
+    def decide(self, prepared, detected, rules, progress=None):
+        return replace(super().decide(prepared, detected, rules, progress), probability=self.probability)
+
+
+@pytest.mark.parametrize(("probability", "got"), [(0.5, "float"), ((0.0, 1.0), "tuple")])
+def test_a_probability_that_is_no_array_is_refused(stack, probability, got):
+    with pytest.raises(PluginError, match=f"probability of Certain must be an array of the shape .*; got {got}"):
+        stack.detect(Certain(probability), aux=None)
