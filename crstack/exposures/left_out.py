@@ -9,6 +9,7 @@ from crstack.exposures.bad_values.blooming import find_blooming
 from crstack.exposures.bad_values.dead_values import find_dead_values, find_full_values, find_negative_values
 from crstack.exposures.bad_values.marking import place_of_pixels, with_bad
 from crstack.exposures.bad_values.wrapped import find_wrapped_values
+from crstack.exposures.comparison.displacement import displacement
 from crstack.exposures.comparison.lines import dark_lines, words_of_lines
 from crstack.exposures.comparison.shadows import find_shadows
 from crstack.utils.memory import zero_image
@@ -194,7 +195,7 @@ def without_blooming(exposures):
     exposures : Exposures
         The same object where nothing is marked.
     """
-    bloomed = find_blooming(exposures)
+    bloomed = find_blooming(exposures, displacement)
     if bloomed is None:
         return exposures
     _log_left_out("charge that has bled along columns from saturated pixels", exposures, bloomed)

@@ -37,4 +37,4 @@ def test_the_wings_of_a_saturated_star_are_no_hits(shifts):
     near = np.s_[:, 85:120, 100:137]
     assert (cube == FULL)[near].sum() > 20
     # 20 to 50 before
-    assert masks.crmasks[near].sum() <= 2
+    assert masks.crmasks[near].sum() <= 3

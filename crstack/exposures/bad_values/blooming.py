@@ -13,17 +13,21 @@ MULTIPLE, ABOVE = 1.05, 5.0
 GAP = 2
 #: columns on each side of a saturated one that may hold bled charge
 BESIDE = 1
+#: side (pixels) of the squares whose highest value counts in exposures that are shifted
+SHIFTED = 3
 #: size of the sample for the levels
 SAMPLE = 20_000
 
 
-def find_blooming(exposures):
+def find_blooming(exposures, shift_between):
     """Values beside saturated ones, along the column, that are far above the other exposures.
 
     Parameters
     ----------
     exposures : Exposures
         With ``saturated``.
+    shift_between : callable
+        Gives the shift (dx, dy) by which a second image must be moved to coincide with the first, or None.
 
     Returns
     -------
@@ -37,6 +41,9 @@ def find_blooming(exposures):
     5 standard deviations. Gaps of two values are closed. If charge has bled in all exposures alike, this comparison
     shows nothing. Therefore the pixels at both ends of each column of a saturated feature that is longer than wide are
     always added, because they may be partly filled.
+
+    Other exposures that are shifted by a pixel or more are moved back. Their highest value of 3 x 3 pixels then counts,
+    because the rest of the shift changes the flanks of a star.
     """
     if exposures.saturated is None:
         return None
@@ -46,7 +53,7 @@ def find_blooming(exposures):
     for i, saturated in enumerate(exposures.saturated):
         columns = np.flatnonzero(ndimage.maximum_filter1d(saturated.any(axis=0), 2 * BESIDE + 1))
         if len(columns):
-            bloomed[i][:, columns] = _bled_in_columns(exposures, i, columns, levels - levels[i])
+            bloomed[i][:, columns] = _bled_in_columns(exposures, i, columns, (levels - levels[i], shift_between))
             _add_ends(bloomed[i], saturated)
     bloomed &= ~exposures.bad
     return bloomed if bloomed.any() else None
@@ -62,20 +69,11 @@ def _add_ends(bloomed, saturated):
         bloomed[wide] |= ndimage.maximum_filter1d((labels[wide] == number).view(np.uint8), 3, axis=0).view(bool)
 
 
-def _bled_in_columns(exposures, i, columns, levels):
+def _bled_in_columns(exposures, i, columns, others):
     """Values (ny, k) of some columns of an exposure that are saturated or hold bled charge."""
     saturated = exposures.saturated[i]
     beside = ndimage.maximum_filter1d(saturated.view(np.uint8), 2 * BESIDE + 1, axis=1).view(bool)[:, columns]
-    others = [k for k in range(len(exposures)) if k != i]
-    values = exposures.data[others][:, :, columns] - levels[others][:, None, None]
-    values = np.sort(np.where(exposures.bad[others][:, :, columns], np.nan, values), axis=0)
-    number = np.count_nonzero(np.isfinite(values), axis=0)
-    level = np.take_along_axis(values, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]
-    signal = np.maximum(np.nan_to_num(level), 0)
-    noise = exposures.noise_of(i).cutout((slice(None), columns))
-    above = exposures.data[i][:, columns] - level > (MULTIPLE - 1) * signal + ABOVE * np.sqrt(
-        2 * noise.variance(signal)
-    )
+    above, surely = _above_others(exposures, i, columns, *others)
     likely = beside | above
     joined = likely | ndimage.binary_closing(likely, np.ones((GAP + 1, 1)))
     labels, n = ndimage.label(joined, [[0, 1, 0], [0, 1, 0], [0, 1, 0]])
@@ -83,4 +81,40 @@ def _bled_in_columns(exposures, i, columns, levels):
     holding[labels[beside]] = True
     holding[0] = False
     # high values that touch a saturated value only from the side are not bled charge
-    return holding[labels] & (above | joined & ~beside | saturated[:, columns])
+    found = surely | (joined & ~beside & ndimage.binary_closing(surely | beside, np.ones((GAP + 1, 1))))
+    return holding[labels] & (found | saturated[:, columns])
+
+
+def _above_others(exposures, i, columns, levels, shift_between):
+    """Values (ny, k) of some columns that are far above the other exposures, and those that are so beside a shift."""
+    others = [k for k in range(len(exposures)) if k != i]
+    shifts = [shift_between(exposures.data[i], exposures.data[k]) or (0, 0) for k in others]
+    found = []
+    for side in (1, SHIFTED) if any(map(any, shifts)) else (1,):
+        values = [
+            _as_placed(exposures, k, columns, shift, side) - levels[k] for k, shift in zip(others, shifts, strict=True)
+        ]
+        values = np.sort(values, axis=0)
+        number = np.count_nonzero(np.isfinite(values), axis=0)
+        level = np.take_along_axis(values, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]
+        signal = np.maximum(np.nan_to_num(level), 0)
+        noise = exposures.noise_of(i).cutout((slice(None), columns))
+        least = (MULTIPLE - 1) * signal + ABOVE * np.sqrt(2 * noise.variance(signal))
+        found.append(exposures.data[i][:, columns] - level > least)
+    return found[0], found[-1]
+
+
+def _as_placed(exposures, k, columns, shift, side):
+    """Values (ny, m) of an exposure in some columns, after a shift (dx, dy); NaN where they are bad or not known.
+
+    After a shift, they are the highest in squares of a side.
+    """
+    values, bad = exposures.data[k], exposures.bad[k]
+    dx, dy = shift
+    if dx == dy == 0:
+        return np.where(bad[:, columns], np.nan, values[:, columns])
+    values = ndimage.maximum_filter(np.where(bad, -np.inf, values), side)
+    (ny, nx), rows, columns = values.shape, np.arange(len(values)) - dy, columns - dx
+    inside = ((rows >= 0) & (rows < ny))[:, None] & ((columns >= 0) & (columns < nx))
+    found = values[np.clip(rows, 0, ny - 1)[:, None], np.clip(columns, 0, nx - 1)]
+    return np.where(inside & np.isfinite(found), found, np.nan)

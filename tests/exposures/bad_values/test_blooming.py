@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from crstack import CRStack
 from crstack.datasets.hits import make_hits
@@ -104,3 +105,27 @@ def test_round_cores_lose_nothing():
     given = stack_of(images).exposures
     for i, number in enumerate((9, 15, 25)):
         assert given.saturated[i, 10:40, 10:40].sum() == number
+
+
+@pytest.mark.parametrize("shifts", [((0, 0), (3, 2)), ((0, 0), (3, 2), (-2, 1)), ((0, 0), (2.4, 3.4), (-2.4, 1.6))])
+def test_shifted_stars_have_not_bled(shifts):
+    """The flank of a star is brighter than the same pixel of an exposure that is shifted."""
+    rng = np.random.default_rng(4)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    images, charge = [], np.zeros((len(shifts), *SHAPE), dtype=bool)
+    for i, (dx, dy) in enumerate(shifts):
+        light = np.full(SHAPE, 200.0)
+        for x, y, star in ((60, 80, 3e6), (25, 30, 1e6), (95, 120, 2e5)):
+            light += star / (2 * np.pi * 4) * np.exp(-((columns - x - dx) ** 2 + (rows - y - dy) ** 2) / 8)
+        image = rng.poisson(light) + rng.normal(0, 4, SHAPE)
+        if i == 1:
+            charge[i, 40:120, 60 + round(dx)] = True
+            image[charge[i]] += 3000
+        images.append(CCDData(np.minimum(image, FULL), unit="electron"))
+    bad = stack_of(images).exposures.bad
+    light = np.array([image.data for image in images])
+    wrong = bad & ~ndimage.maximum_filter(light >= FULL, (1, 3, 3)) & ~charge
+    # ends of the column of charge
+    assert wrong.sum() <= 4
+    far = np.abs(np.arange(SHAPE[0]) - 80) > 14
+    assert bad[charge & far[:, None]].all()
