@@ -70,7 +70,10 @@ def _add_ends(bloomed, saturated):
 
 
 def _bled_in_columns(exposures, i, columns, others):
-    """Values (ny, k) of some columns of an exposure that are saturated or hold bled charge."""
+    """Values (ny, k) of some columns of an exposure that are saturated or hold bled charge.
+
+    ``others`` are the levels of all exposures relative to this one, and ``shift_between`` of `find_blooming`.
+    """
     saturated = exposures.saturated[i]
     beside = ndimage.maximum_filter1d(saturated.view(np.uint8), 2 * BESIDE + 1, axis=1).view(bool)[:, columns]
     above, surely = _above_others(exposures, i, columns, *others)
