@@ -8,7 +8,7 @@ import numpy as np
 from crstack.joint.charges import HitDensity, sigma_index
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import by_parts, joined
-from crstack.joint.likelihood import NODE_REACH, log_clean, nodes_of_groups, signal_nodes
+from crstack.joint.likelihood import NODE_REACH, NODE_STEP, log_clean, nodes_of_groups, signal_nodes
 from crstack.joint.local_prior import LocalPrior, local_prior
 from crstack.normal_samples import normal_range_exceeded
 from crstack.utils.cached import cached_property
@@ -19,6 +19,7 @@ from crstack.utils.threads import map_threads, row_bands, slices, wide_bands
 __all__ = [
     "VALUES_AT_ONCE",
     "Candidates",
+    "clean_means",
     "clean_signal",
     "even_slices",
     "fewest_known",
@@ -62,6 +63,8 @@ class Candidates:
         Smallest number of known values of a pixel that has any; None if no value is bad.
     reach : tuple of float
         Standard deviations below and above the lowest value over which the signal is integrated.
+    step : float
+        Distance of the nodes of this integral, in standard deviations of the mean of the values.
     """
 
     where: tuple
@@ -78,6 +81,7 @@ class Candidates:
     groups: tuple = ()
     fewest: int | None = None
     reach: tuple = (NODE_REACH, NODE_REACH)
+    step: float = NODE_STEP
 
     def __len__(self):
         return self.values.shape[1]
@@ -175,14 +179,15 @@ class Candidates:
         noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
         noise = np.broadcast_to(noise / self.scales, self.values.shape)
         if len(self.groups) < 2:
-            return signal_nodes(*self._lowest_of_all(noise), len(self.values), self.fewest, self.reach), None
+            lowest = self._lowest_of_all(noise)
+            return signal_nodes(*lowest, len(self.values), self.fewest, self.reach, self.step), None
         levels, numbers = self.levels, tuple(map(len, self.groups))
         if self.unknown is not None:
             levels = np.where(self.unknown, np.inf, levels)
         lowest = np.stack([levels[list(group)].min(axis=0) for group in self.groups])
         lowest = np.where(np.isfinite(lowest), lowest, self.lowest)
         noises = np.stack([noise[list(group)].mean(axis=0) for group in self.groups])
-        return nodes_of_groups(lowest, noises, numbers, self.fewest, self.reach)
+        return nodes_of_groups(lowest, noises, numbers, self.fewest, self.reach, self.step)
 
     def _lowest_of_all(self, noises):
         """The lowest level and its noise (M,), for levels with the ``noises`` (N, M).
@@ -265,12 +270,19 @@ def clean_signal(counts, candidates, chance):
         signal[rows] = levels[:, rows].mean(axis=0)
 
     map_threads(work, row_bands(*signal.shape))
+    signal[candidates.where] = clean_means(candidates, chance)
+    return signal
+
+
+def clean_means(candidates, chance):
+    """Mean (M,) of the clean values of each candidate, electrons on the common scale; the lowest if none is clean."""
+    means = empty_image(len(candidates))
     for part in candidates.parts():
         some, clean = candidates.some(part), 1 - chance[:, part]
         known = (some.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
-        signal[some.where] = np.where(clean.sum(axis=0) > 0.5, known, some.lowest)
+        means[part] = np.where(clean.sum(axis=0) > 0.5, known, some.lowest)
         relax()
-    return signal
+    return means
 
 
 def share_looked_at(false_alarm):
@@ -331,7 +343,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
     unknown, seen = (
         None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
-    prior, how = local_prior(levels, sigma, where, widest, unlike), Chosen(anyway, widest, len(levels))
+    prior, how = local_prior(levels, sigma, where, widest, unlike, counts.bad), Chosen(anyway, widest, len(levels))
     groups = () if unlike is None else unlike.groups
     return Candidates(where, *picked, unknown, seen, *prior, how, groups, fewest_known(unknown))
 

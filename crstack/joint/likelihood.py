@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-__all__ = ["NODE_REACH", "hit_weights", "log_clean", "nodes_of_groups", "reach_below", "signal_nodes"]
+__all__ = ["NODE_REACH", "NODE_STEP", "hit_weights", "log_clean", "nodes_of_groups", "reach_below", "signal_nodes"]
 
 #: standard deviations covered on each side of the lowest value
 NODE_REACH = 4.8
@@ -48,7 +48,7 @@ def log_clean(value, signal, variance, poisson=1):
     return rate - photons + 0.5 * variance * t**2 - t * excess - 0.5 * np.log(2 * np.pi * (rate + variance))
 
 
-def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH)):
+def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH), step=NODE_STEP):
     """Nodes of the integral over the common signal, around the lowest value.
 
     Because hits only add charge, the signal cannot lie far above the lowest value. How far it may lie below it depends
@@ -64,13 +64,15 @@ def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH))
         Number of values that each pixel has at least, without bad ones; ``n`` by default.
     reach : tuple of float, optional
         Standard deviations below and above the lowest value that the nodes cover.
+    step : float, optional
+        Distance of the nodes, in standard deviations of the mean of the values.
 
     Returns
     -------
     nodes : `~numpy.ndarray`
         (J, M) float32.
     """
-    step = NODE_STEP / np.sqrt(n)
+    step = step / np.sqrt(n)
     steps = np.arange(-NODE_REACH, NODE_REACH + step, step, dtype=np.float32)
     below = min(reach[0], reach_below(n if n_known is None else n_known))
     steps = steps[(steps >= -below - step) & (steps <= reach[1] + step)]
@@ -88,7 +90,7 @@ def reach_below(n):
     return float(-ndtri(ndtr(-NODE_REACH) ** (2 / (n - 1)))) if n > 3 else NODE_REACH
 
 
-def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NODE_REACH)):
+def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NODE_REACH), step=NODE_STEP):
     """Nodes of the integral over the common signal, for groups of exposures with unlike noise.
 
     Each group has the nodes that it would have without the others. Nodes for the noisiest exposure are too far apart
@@ -104,6 +106,8 @@ def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NOD
         Number of values that each pixel has at least, in all groups together; all of them by default.
     reach : tuple of float, optional
         Standard deviations below and above the lowest value of each group that the nodes cover.
+    step : float, optional
+        Distance of the nodes, in standard deviations of the mean of the values of a group.
 
     Returns
     -------
@@ -113,9 +117,9 @@ def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NOD
         (J, M) float32 share of each node in the integral, electrons.
     """
     known = numbers if n_known is None else [max(n - sum(numbers) + n_known, 1) for n in numbers]
-    nodes = [signal_nodes(*group, reach) for group in zip(lowest, sigma, numbers, known, strict=True)]
+    nodes = [signal_nodes(*group, reach, step) for group in zip(lowest, sigma, numbers, known, strict=True)]
     steps = [
-        np.broadcast_to(np.float32(NODE_STEP / np.sqrt(n)) * one, own.shape)
+        np.broadcast_to(np.float32(step / np.sqrt(n)) * one, own.shape)
         for one, n, own in zip(sigma, numbers, nodes, strict=True)
     ]
     nodes, steps = (np.concatenate(one).astype(np.float32) for one in (nodes, steps))

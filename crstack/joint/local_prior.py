@@ -133,7 +133,7 @@ class LocalPrior:
         return first, last, offset, ends, *(np.concatenate(one) for one in zip(*knots, strict=True))
 
 
-def local_prior(levels, sigma, where, widest=np.inf, unlike=None):
+def local_prior(levels, sigma, where, widest=np.inf, unlike=None, bad=None, clean=None):
     """Density of the signal of a pixel, for what the pixels around it have.
 
     Parameters
@@ -149,6 +149,10 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None):
         hit, the median is the higher of the two clean values.
     unlike : UnlikeNoise, optional
         The noise of groups of exposures, if it is not alike. The signal is then that of the group of least noise.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx) values without information, which those of other exposures replace in ``levels``.
+    clean : `~numpy.ndarray`, optional
+        (N, ny, nx) like ``levels``, but without the hits that were found so far. The pixels around are read here.
 
     Returns
     -------
@@ -173,14 +177,19 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None):
     and a hit beside them too improbable: values far above the others are left out.
     """
     best, noise = (slice(None), sigma) if unlike is None else (list(unlike.groups[0]), unlike.levels[0])
-    values, some, places = _agreeing(levels, sigma, noise, widest, unlike)
+    values, some, places = _agreeing(levels, sigma, noise, widest, unlike, bad)
     if len(places) < FEWEST_PIXELS:
         return None, None
     values = values[best]
     typical = middles(values, some)
-    coordinate, chosen = even_noise(typical, some), _Chosen(levels, best)
+    coordinate, chosen = even_noise(typical, some), _Chosen(levels if clean is None else clean, best)
     target = coordinate.place_of(typical).astype(np.float32)
-    around = taken(lambda one: places_around(chosen, noise, one, coordinate), places, sigma.shape)
+    unknown = None if bad is None else _Chosen(bad, best)
+
+    def around_of(pixels):
+        return places_around(chosen, noise, pixels, coordinate, unknown)
+
+    around = taken(around_of, places, sigma.shape)
     weights = prediction_weights(target, around)
     predicted = weights @ around
     edges = _edges(predicted)
@@ -192,13 +201,17 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None):
         for group, slope in zip(groups, slopes, strict=True)
     )
     examined = np.ravel_multi_index(where, sigma.shape)
-    of_examined = taken(lambda one: weights @ places_around(chosen, noise, one, coordinate), examined, sigma.shape)
+    of_examined = taken(lambda one: weights @ around_of(one), examined, sigma.shape)
     return LocalPrior(edges, priors, slopes, coordinate), of_examined
 
 
-def _agreeing(levels, sigma, noise, widest, unlike):
+def _agreeing(levels, sigma, noise, widest, unlike, bad):
     """Values (N, M) and noise (M,) of pixels all over the image whose values agree, and their places (M,)."""
     places = np.arange(0, sigma.size, max(sigma.size // PIXELS, 1))
+    if bad is not None:
+        # one good value agrees with itself, also if it is hit
+        known = taken(lambda one: np.count_nonzero(~bad[:, *one], axis=0), places, sigma.shape)
+        places = places[known >= 2]
     values = taken(lambda one: levels[:, *one], places, sigma.shape)
     some = taken(lambda one: noise[one], places, sigma.shape)
     if unlike is None:

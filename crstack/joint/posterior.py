@@ -1,6 +1,7 @@
 """Probability that each value of a stack is hit, from exposures in electrons."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.differences import Differences
 from crstack.joint.candidates import clean_signal, find_candidates, share_looked_at
+from crstack.joint.clean_surroundings import with_hits_left_out
 from crstack.joint.counts import Counts
 from crstack.joint.cubes import in_order, means_of
 from crstack.joint.excess import ExcessVariance
@@ -195,8 +197,9 @@ def joint_posterior(
     unlike = unlike_noise(counts, scatter.signal, of_pixels)
     candidates = find_candidates(counts, of_pixels, sigma, detected, share_looked_at(settings.false_alarm), unlike)
     noise = sigma if unlike is None else unlike.values
-    field, population = probabilities(candidates, noise, counts.data.shape, settings)
-    del sigma, noise, unlike
+    without_hits = partial(with_hits_left_out, counts=counts, sigma=sigma, unlike=unlike)
+    candidates, field, population = probabilities(candidates, noise, counts.data.shape, settings, without_hits)
+    del sigma, noise, unlike, without_hits
     rows, columns = candidates.where
     which, everywhere = hit_everywhere(counts, candidates, field, population)
     field.chance[:, which] = everywhere + (1 - everywhere) * field.chance[:, which]

@@ -22,7 +22,7 @@ ROUNDS = 6
 LEAST_SCATTER, LEAST_CURVATURE = 1e-3, 1e-6
 
 
-def places_around(levels, sigma, where, coordinate):
+def places_around(levels, sigma, where, coordinate, bad=None):
     """What predicts the signal of pixels: float32 (K, M), in a coordinate of even noise.
 
     Parameters
@@ -35,12 +35,14 @@ def places_around(levels, sigma, where, coordinate):
         Rows and columns (M,) of the pixels, of a few rows.
     coordinate : EvenNoise
         The coordinate.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx) values without information.
 
     Returns
     -------
     around : `~numpy.ndarray`
         1, the median of the eight nearest pixels, and the mean of each pair of opposite pixels at a distance of up to
-        `REACH`. Beyond an edge, the pixel on the other side counts twice.
+        `REACH`. Beyond an edge, and where a pixel has no good value, the pixel on the other side counts twice.
     """
     rows, columns = where
     if not len(rows):
@@ -48,13 +50,34 @@ def places_around(levels, sigma, where, coordinate):
     first = max(int(rows.min()) - REACH, 0)
     here = slice(first, int(rows.max()) + REACH + 1)
     image = coordinate.place_of(_means_of_clean(levels[:, here], sigma[here])).astype(np.float32)
+    if bad is not None:
+        image[bad[:, here].all(axis=0)] = np.nan
     image = np.pad(image, REACH, mode="reflect")
     place = (rows - first + REACH) * image.shape[1] + columns + REACH
     steps = [dy * image.shape[1] + dx for dy, dx in HALF]
-    pairs = [(image.take(place - step), image.take(place + step)) for step in steps]
-    nearest = [one for step, pair in zip(HALF, pairs, strict=True) if max(map(abs, step)) == 1 for one in pair]
-    means = [(one + other) / 2 for one, other in pairs]
-    return np.stack([np.ones(len(rows), np.float32), median_of_values(np.stack(nearest), axis=0), *means])
+    pairs = np.stack([(image.take(place - step), image.take(place + step)) for step in steps])
+    if bad is not None:
+        _fill_unknown(pairs, image)
+    nearest = [pair for step, pair in zip(HALF, pairs, strict=True) if max(map(abs, step)) == 1]
+    middle = median_of_values(np.concatenate(nearest), axis=0)
+    return np.stack([np.ones(len(rows), np.float32), middle, *pairs.mean(axis=1)])
+
+
+def _fill_unknown(pairs, image):
+    """Replace NaN in the values ``pairs`` (K, 2, M) of opposite pixels of an image, in place.
+
+    Where both are unknown, the median of the known pixels around is used.
+    """
+    some = np.flatnonzero(np.isnan(pairs).any(axis=(0, 1)))
+    if not some.size:
+        return
+    part = pairs[..., some]
+    part = np.where(np.isnan(part), part[:, ::-1], part)
+    around = part.reshape(-1, some.size)
+    known = ~np.isnan(around).all(axis=0)
+    middle = np.full(some.size, np.nanmedian(image), np.float32)
+    middle[known] = np.nanmedian(around[:, known], axis=0)
+    pairs[..., some] = np.where(np.isnan(part), middle, part)
 
 
 def _means_of_clean(values, noise):

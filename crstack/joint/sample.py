@@ -15,7 +15,7 @@ from crstack.utils.memory import empty_image
 from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_images, map_threads, row_bands
 
-__all__ = ["VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
+__all__ = ["REACH_TO_FIT", "VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
 
 #: number of values to which the population is fitted, in the first sweeps and in the last one
 VALUES_TO_FIT = (50_000, 300_000)
@@ -61,13 +61,13 @@ class Sample:
     missed: np.ndarray
 
     @classmethod
-    def of(cls, candidates, tables, sigma):
-        """Samples of `VALUES_TO_FIT` of all candidates, with their tables, and the noise of the stack."""
+    def of(cls, candidates, tables, sigma, number):
+        """Sample of about a ``number`` of values of all candidates, with their tables, and the noise of the stack."""
         charge = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / np.exp(LOG_SIGMA)[:, None]
         chosen = candidates.chosen
         likely = _likely(candidates, sigma.shape[-2:])
         known = likely, _places_of(sigma), chosen.anyway, chosen.missed(charge)
-        return [cls(*_some_of(candidates, tables, likely, number), *known) for number in VALUES_TO_FIT]
+        return cls(*_some_of(candidates, tables, likely, number), *known)
 
     @cached_property
     def _by_noise(self):

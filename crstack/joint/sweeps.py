@@ -8,12 +8,17 @@ from crstack.joint.candidates import pieces_of
 from crstack.joint.charges import noise_of
 from crstack.joint.cubes import by_parts
 from crstack.joint.field import Field
-from crstack.joint.likelihood import hit_weights
+from crstack.joint.likelihood import NODE_STEP, hit_weights
 from crstack.joint.odds import log_ratio, of_known
 from crstack.joint.population import Population
-from crstack.joint.sample import Sample, fit_population
+from crstack.joint.sample import REACH_TO_FIT, VALUES_TO_FIT, Sample, fit_population
 
 __all__ = ["probabilities", "sweep"]
+
+
+#: distance of the nodes of the signal in the first sweeps, see `~crstack.joint.candidates.Candidates`: a sum over them
+#: has an error of 4 per cent
+COARSE = 2 * NODE_STEP
 
 
 def sweep(field, candidates, tables, population, classes=None):
@@ -55,7 +60,7 @@ def sweep(field, candidates, tables, population, classes=None):
         field.set(candidates.where, *by_parts(work, parts, len(candidates)))
 
 
-def probabilities(candidates, sigma, shape, settings):
+def probabilities(candidates, sigma, shape, settings, without_hits):
     """Fit the population and the probabilities, neighbours included step by step.
 
     Parameters
@@ -68,9 +73,13 @@ def probabilities(candidates, sigma, shape, settings):
         (N, ny, nx).
     settings : JointPosterior
         Numbers of fits and sweeps.
+    without_hits : callable
+        ``without_hits(candidates, chance)`` gives the candidates with a prior that leaves out the hits found so far.
 
     Returns
     -------
+    candidates : Candidates
+        With the prior of the last sweep.
     field : Field
     population : Population
         That of the last sweep.
@@ -79,7 +88,7 @@ def probabilities(candidates, sigma, shape, settings):
     -----
     The first sweep does not use neighbours, and all values have one rate of hits. In each later sweep, the classes of
     neighbourhood are those of the hits found before. They stay fixed while rates and charges are fitted by expectation
-    maximisation.
+    maximisation. The prior of the signal is measured again for the last sweep, without the hits found before.
 
     If neighbourhoods and rates were iterated together, a value would raise the probability of its neighbours, and these
     would raise its own. Rates would then drift towards 0 or 1.
@@ -87,20 +96,26 @@ def probabilities(candidates, sigma, shape, settings):
     The first fit has one distribution of charges. The distributions beside hits start from it. With an even start, too
     many of the faintest charges, which look like noise, would remain at the end of the fit.
     """
-    field, tables = Field(shape), candidates.tables()
-    population = Population(noises=_noises(tables))
-    samples = Sample.of(candidates, tables, sigma)
-    previous = [np.zeros((shape[0], len(one.candidates)), np.int32) for one in samples]
+    field, population, tables, sample = Field(shape), Population(), None, None
+    before = np.zeros((shape[0], len(candidates)), np.int32)
     for number in range(settings.n_sweeps + 1):
         # the first sweeps only find the neighbours; the probabilities come from the last one
-        which = int(number == settings.n_sweeps)
+        last = number == settings.n_sweeps
+        if last:
+            del tables, sample  # they are large
+            candidates = without_hits(candidates, field.chance)
+        if last or not number:
+            examined = candidates if last else replace(candidates, step=COARSE, reach=REACH_TO_FIT)
+            tables = examined.tables()
+            sample = Sample.of(examined, tables, sigma, VALUES_TO_FIT[last])
+            population = replace(population, noises=_noises(tables))
         if number == 1:
             population = population.with_charges_of_all()
-        classes, sample = field.classes_at(candidates.where), samples[which]
-        population = fit_population(sample, field, previous[which], classes, population, settings.n_fits)
-        sweep(field, candidates, tables, population, classes)
-        previous = [classes[:, one.places] for one in samples]
-    return field, replace(population, noises=None)
+        classes = field.classes_at(candidates.where)
+        population = fit_population(sample, field, before[:, sample.places], classes, population, settings.n_fits)
+        sweep(field, examined, tables, population, classes)
+        before = classes
+    return candidates, field, replace(population, noises=None)
 
 
 def _noises(tables):

@@ -110,7 +110,7 @@ def test_masked_values_take_nothing_off_the_mean():
     means = {key: pull.mean() for key, pull in pulls.items()}
     # known to about 0.01, the replaced ones to 0.06
     assert means.pop(("meancr2", False)) < -0.025
-    assert abs(means.pop("replaced")) < 0.15
+    assert abs(means.pop("replaced")) < 0.18
     assert max(np.abs(list(means.values()))) < 0.035
     for name, pull in pulls.items():
         assert pull.std() == pytest.approx(1, abs=0.12 if name == "replaced" else 0.04)

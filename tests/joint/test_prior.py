@@ -6,8 +6,10 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
-from crstack.joint.candidates import Candidates
+from crstack.joint.candidates import Candidates, find_candidates
 from crstack.joint.charges import HitDensity
+from crstack.joint.clean_surroundings import WithoutHits, with_hits_left_out
+from crstack.joint.counts import Counts
 from crstack.joint.even_noise import EvenNoise
 from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights, log_clean
@@ -15,6 +17,7 @@ from crstack.joint.local_prior import LocalPrior, local_prior
 from crstack.joint.odds import log_ratio
 from crstack.joint.population import Population
 from crstack.joint.predicted_signal import places_around, prediction_weights
+from crstack.joint.scatter import scatter_of
 from crstack.joint.signal_prior import SignalPrior, middles, signal_prior
 from crstack.joint.sweeps import sweep
 
@@ -162,6 +165,87 @@ def test_what_is_around_a_pixel_does_not_depend_on_itself_or_on_a_track():
     found, expected = (places_around(one, noise, where, coordinate) for one in (changed, levels))
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(found[1:], coordinate.place_of(50), rtol=1e-6)
+
+
+def column_of(bad):
+    bad[:, 3] = True
+
+
+def ring_of(bad):
+    bad[3:6, 3:6] = True
+
+
+def frame_of(bad):
+    bad[:] = True
+
+
+@pytest.mark.parametrize("level", [0, 50_000])
+@pytest.mark.parametrize("mark", [column_of, ring_of, frame_of])
+def test_bad_values_do_not_predict_a_signal(mark, level):
+    """Bad in every exposure: a column, the pixels around a good one, and all others of a frame."""
+    bad = np.zeros((9, 9), bool)
+    mark(bad)
+    bad[4, 4] = False
+    levels = np.broadcast_to(np.where(bad, level, 50), (3, 9, 9)).astype(np.float32)
+    where, coordinate = (np.array([4]), np.array([4])), EvenNoise(9.0)
+    found = places_around(levels, np.ones((9, 9), np.float32), where, coordinate, np.broadcast_to(bad, levels.shape))
+    np.testing.assert_allclose(found[1:], coordinate.place_of(50), rtol=1e-6)
+
+
+def test_pixels_with_one_good_value_do_not_measure_the_prior():
+    """Of two exposures, one has no values in the upper half. The other is hit there and would be taken as signal."""
+    rng = np.random.default_rng(8)
+    levels = (100 + rng.normal(0, 10, (2, 200, 200))).astype(np.float32)
+    bad = np.zeros(levels.shape, bool)
+    bad[1, 100:] = True
+    levels[0, 100:][rng.random((100, 200)) < 0.2] += 60
+    levels[1, 100:] = levels[0, 100:]
+    where = np.array([50, 150]), np.array([80, 80])
+    prior, predicted = local_prior(levels, np.full((200, 200), 10, np.float32), where, bad=bad)
+    nodes = np.linspace(60, 200, 141)[:, None] + np.zeros(2)
+    density = np.exp(prior(nodes, predicted)[1])
+    assert density[nodes[:, 0] > 140].sum() < 0.02
+
+
+def test_a_cube_without_hits_is_the_same_in_rows_and_at_pixels():
+    rng = np.random.default_rng(10)
+    cube = rng.normal(100, 10, (3, 20, 30)).astype(np.float32)
+    where = np.nonzero(rng.random((20, 30)) < 0.2)
+    chance = rng.random((3, len(where[0]))).astype(np.float32)
+    clean = rng.normal(100, 1, len(where[0])).astype(np.float32)
+    expected = cube.copy()
+    expected[:, *where] = chance * clean + (1 - chance) * cube[:, *where]
+    found = WithoutHits(cube, where, chance, clean)
+    np.testing.assert_allclose(found[:, 7:16], expected[:, 7:16], rtol=1e-6)
+    rows, columns = np.array([8, 8, 12]), np.array([3, 20, 29])
+    np.testing.assert_allclose(found[[0, 2], rows, columns], expected[[0, 2]][:, rows, columns], rtol=1e-6)
+    np.testing.assert_array_equal(found[:, :0], expected[:, :0])
+
+
+def test_hits_found_before_do_not_predict_a_signal():
+    """A wide track of faint hits beside a pixel: the prediction is that of the values without it."""
+    rng = np.random.default_rng(9)
+    signal = 200 + 150 * np.sin(np.arange(60)[:, np.newaxis] / 5) * np.ones((3, 1, 80))
+    clean = (rng.poisson(signal) + rng.normal(0, 3, signal.shape)).astype(np.float32)
+    hits = np.zeros(clean.shape, bool)
+    hits[0, 5:55, 30:33] = True
+    counts = Counts(np.where(hits, clean + 2 * np.sqrt(signal), clean).astype(np.float32), np.float32(9))
+    scatter = scatter_of(counts)
+    sigma = np.sqrt(counts.mean_variance(scatter.signal))
+    candidates = find_candidates(counts, scatter.of_pixels, sigma, looked_at=0.5)
+    found = with_hits_left_out(candidates, hits[:, *candidates.where].astype(np.float32), counts, sigma)
+    rows, columns = candidates.where
+    beside = (rows > 5) & (rows < 54) & ((columns == 29) | (columns == 33))
+    assert beside.sum() > 30
+    error = [
+        (one.around - one.prior.coordinate.place_of(signal[0][candidates.where]))[beside].mean()
+        for one in (candidates, found)
+    ]
+    # known to 0.05
+    assert error[0] > 0.2
+    assert abs(error[1]) < 0.12
+    # the pixels far from it are predicted as before
+    np.testing.assert_allclose(found.around[columns > 45], candidates.around[columns > 45], atol=0.1)
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (1, 1), (2, 2)])
