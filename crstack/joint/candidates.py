@@ -343,8 +343,10 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
     unknown, seen = (
         None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
-    prior, how = local_prior(levels, sigma, where, widest, unlike, counts.bad), Chosen(anyway, widest, len(levels))
     groups = () if unlike is None else unlike.groups
+    slope = counts.photon_variance_per_level(list(groups[0]) if groups else None)
+    prior = local_prior(levels, sigma, where, widest, unlike, counts.bad, slope=slope)
+    how = Chosen(anyway, widest, len(levels))
     return Candidates(where, *picked, unknown, seen, *prior, how, groups, fewest_known(unknown))
 
 

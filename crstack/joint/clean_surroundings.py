@@ -25,8 +25,9 @@ def with_hits_left_out(candidates, chance, counts, sigma, unlike=None):
     if candidates.prior is None:
         return candidates
     clean = WithoutHits(counts.level_cube, candidates.where, chance, clean_means(candidates, chance))
-    widest, levels = candidates.chosen.span, counts.level_cube
-    prior, around = local_prior(levels, sigma, candidates.where, widest, unlike, counts.bad, clean)
+    groups, widest, levels = candidates.groups, candidates.chosen.span, counts.level_cube
+    slope = counts.photon_variance_per_level(list(groups[0]) if groups else None)
+    prior, around = local_prior(levels, sigma, candidates.where, widest, unlike, counts.bad, clean, slope)
     return replace(candidates, prior=prior, around=around)
 
 

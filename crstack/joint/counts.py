@@ -108,6 +108,23 @@ class Counts:
             variance = variance + np.maximum(scale * signal + self._of(self.shifts, i, 0.0), 0)
         return variance / scale**2
 
+    def photon_variance_per_level(self, which: list[int] | None = None) -> float | None:
+        """Variance of the photons of a value over the common signal, electrons; None if it is not known.
+
+        Parameters
+        ----------
+        which : list of int, optional
+            The exposures of which it is the mean; all of them by default.
+
+        Returns
+        -------
+        slope : float or None
+        """
+        which = list(range(len(self.data))) if which is None else which
+        if self.poisson is not None and not all(self.poisson[i] for i in which):
+            return None
+        return float(np.mean([1 / np.median(self._of(self.scales, i, 1.0)) for i in which]))
+
     def mean_variance(self, signal: np.ndarray) -> np.ndarray:
         """Mean over the exposures of `variance_of`; that of one if all are equal.
 

@@ -133,7 +133,7 @@ class LocalPrior:
         return first, last, offset, ends, *(np.concatenate(one) for one in zip(*knots, strict=True))
 
 
-def local_prior(levels, sigma, where, widest=np.inf, unlike=None, bad=None, clean=None):
+def local_prior(levels, sigma, where, widest=np.inf, unlike=None, bad=None, clean=None, slope=1.0):
     """Density of the signal of a pixel, for what the pixels around it have.
 
     Parameters
@@ -153,6 +153,8 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None, bad=None, clea
         (N, ny, nx) values without information, which those of other exposures replace in ``levels``.
     clean : `~numpy.ndarray`, optional
         (N, ny, nx) like ``levels``, but without the hits that were found so far. The pixels around are read here.
+    slope : float or None, optional
+        Variance of the photons over the signal, see `~crstack.joint.even_noise.even_noise`.
 
     Returns
     -------
@@ -182,7 +184,7 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None, bad=None, clea
         return None, None
     values = values[best]
     typical = middles(values, some)
-    coordinate, chosen = even_noise(typical, some), _Chosen(levels if clean is None else clean, best)
+    coordinate, chosen = even_noise(typical, some, slope), _Chosen(levels if clean is None else clean, best)
     target = coordinate.place_of(typical).astype(np.float32)
     unknown = None if bad is None else _Chosen(bad, best)
 

@@ -1,4 +1,4 @@
-"""Sentence about exposures whose noise differs by more than the joint decision was tested with."""
+"""Sentence about an exposure whose hits the noise of the others hides."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from crstack.utils.words import plain
 
 __all__ = ["of_unlike_noise"]
 
-#: largest tested ratio of the noise of two exposures
+#: least ratio of the noise of all other exposures to that of one, at which hits of this one are hidden
 UNLIKE = 5.0
 #: rows and columns from which the noise is measured, at most
 SIDE = 100
 
 
 def of_unlike_noise(masks, exposures):
-    """A sentence if an exposure has so much noise that the joint decision flags noise of the others.
+    """A sentence if an exposure has so little noise that all others have several times more.
 
-    Exposures with known times have a limit of their own.
+    Nothing can be compared with it, and most of its hits remain. Exposures with known times have a limit of their own.
 
     Parameters
     ----------
@@ -36,17 +36,16 @@ def of_unlike_noise(masks, exposures):
     known = [i for i, one in enumerate(noises) if np.isfinite(one)]
     if len(known) < 2:
         return []
-    least, most = min(known, key=noises.__getitem__), max(known, key=noises.__getitem__)
-    if not noises[most] > UNLIKE * noises[least] > 0:
+    least, second = sorted(known, key=noises.__getitem__)[:2]
+    if not noises[second] > UNLIKE * noises[least] > 0:
         return []
-    low, high = exposures.names[least], exposures.names[most]
-    remedy = f"Leave out {high}: a mean with it has more noise than one without it"
-    if len(known) == 2:
-        remedy = f"Use {low} alone, and search it with a detector for single images: a mean of both has more noise"
+    low, high = exposures.names[least], exposures.names[second]
+    others = high if len(known) == 2 else f"{high} or any other exposure"
     return [
-        f"the noise of {high} is {noises[most] / noises[least]:.1f} times that of {low} ({plain(noises[most])} and "
-        f"{plain(noises[least])} {exposures.unit} at the level of each): the joint decision was tested with factors of "
-        f"up to {UNLIKE:g}, and may flag clean values of {low}. {remedy}"
+        f"the noise of {low} is {plain(noises[least])} {exposures.unit} at its level, and that of {others} "
+        f"{noises[second] / noises[least]:.1f} times as much: hits of {low} that are fainter than the noise of "
+        f"the others cannot be found. Use {low} alone, and search it with a detector for single images: a mean with "
+        f"the others has more noise"
     ]
 
 

@@ -1,5 +1,7 @@
 """Exposures of unlike light: their noise differs by large factors."""
 
+import warnings
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -8,8 +10,10 @@ from scipy import ndimage
 
 from crstack import CRStack
 from crstack.equalize.terms.first_factors import first_factors
+from crstack.exceptions import CRStackWarning, ImplausibleResultWarning
 from crstack.joint.candidates import Candidates
 from crstack.joint.counts import Counts
+from crstack.joint.even_noise import even_noise
 from crstack.joint.excess import ExcessVariance
 from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise, relative_noises
 
@@ -189,3 +193,42 @@ def test_excess_of_photons():
     excess = ExcessVariance(photons=0.3)
     assert excess.of(np.float32([-5, 0, 100]), 0.0) == pytest.approx([0, 0, 30])
     assert str(excess) == "1.3 times the variance of the photons"
+
+
+@pytest.mark.parametrize("skies", [(50, 3000), (50, 50, 3000)])
+def test_noise_of_a_dark_sky_is_not_taken_for_hits(skies):
+    """The common signal has the mean sky, and the dark exposure has fewer photons. 14 600 per Mpx were flagged."""
+    rng = np.random.default_rng(21)
+    sky = np.array(skies)[:, None, None]
+    hits = np.where(rng.random((len(skies), 300, 400)) < 0.004, 600.0, 0.0)
+    data = rng.poisson(sky, hits.shape) + rng.normal(0, 4, hits.shape) + hits
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "exposure . shows", CRStackWarning)
+        # with two exposures, most hits of the dark one are hidden
+        warnings.filterwarnings("ignore", "the noise of", ImplausibleResultWarning)
+        stack = CRStack([CCDData(one, unit="electron") for one in data], readnoise=4 * u.electron)
+        found = stack.detect().crmasks
+    assert (found & (hits == 0))[:-1].sum() <= 30
+    assert (found & (hits > 0))[-1].sum() >= 0.97 * (hits[-1] > 0).sum()
+
+
+@pytest.mark.parametrize(("slope", "constant"), [(1.0, 30.0), (0.1, 4.0), (1.0, -900.0)])
+@pytest.mark.parametrize("known", [True, False])
+def test_the_noise_is_even_in_its_coordinate(slope, constant, known):
+    """Also for a mean of ten exposures, and where the common signal has more sky than the exposure."""
+    rng = np.random.default_rng(22)
+    signal = 1000 + np.concatenate([rng.normal(0, 10, 20_000), 10 ** rng.uniform(2, 5, 2000)])
+    noise = np.sqrt(slope * signal + constant)
+    coordinate = even_noise(signal, noise, slope if known else None)
+    some = np.array([1000.0, 1100, 3000, 50_000])
+    step = coordinate.place_of(some + 0.01) - coordinate.place_of(some - 0.01)
+    np.testing.assert_allclose(step / 0.02 * np.sqrt(slope * some + constant), 1, rtol=0.02)
+    np.testing.assert_allclose(coordinate.signal_of(coordinate.place_of(some)), some, rtol=1e-9)
+
+
+def test_photons_per_level():
+    cube = np.zeros((3, 4, 5), np.float32)
+    assert Counts(cube, 9.0).photon_variance_per_level() == 1
+    assert Counts(cube, 9.0, scales=(0.5, 2.0, 1.0)).photon_variance_per_level([0, 1]) == 1.25
+    assert Counts(cube, 9.0, poisson=(True, False, True)).photon_variance_per_level([0, 2]) == 1
+    assert Counts(cube, 9.0, poisson=(True, False, True)).photon_variance_per_level() is None
