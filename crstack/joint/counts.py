@@ -119,6 +119,7 @@ class Counts:
         Returns
         -------
         slope : float or None
+            Electrons squared per electron.
         """
         which = list(range(len(self.data))) if which is None else which
         if self.poisson is not None and not all(self.poisson[i] for i in which):
