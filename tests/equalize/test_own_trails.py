@@ -63,3 +63,14 @@ def test_what_is_no_trail():
     y, x = np.indices(SHAPE)
     trace = 800 * np.exp(-0.5 * ((y - 0.3 * x - 60) / 2) ** 2)
     assert with_own_trails(exposures(6, scene=trace, of_0=(0.3, 60, 400, 2)), variance_of, None) is None
+
+
+@pytest.mark.parametrize(("n", "seed"), [(4, 5), (5, 2)])
+def test_a_slope_of_the_sky_is_no_trail(n, seed):
+    """The brightest corner of an exposure in the light of the moon is far above the other exposures."""
+    y, x = np.indices((400, 500))
+    sky = np.full((n, 400, 500), SKY)
+    sky[-1] += 300 * x / 500 + 200 * (y / 400) ** 2
+    rng = np.random.default_rng(seed)
+    levels = (rng.poisson(sky) + rng.normal(0, READNOISE, sky.shape)).astype(np.float32)
+    assert with_own_trails(levels, variance_of, None) is None

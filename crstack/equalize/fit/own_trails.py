@@ -23,6 +23,9 @@ EDGE, SIGNIFICANT = 0.15, 4.0
 #: largest light of the other exposures along a trail over the faintest place within a number of pixels, as a share of
 #: its own. A line of the sky that brightens has more
 ALSO_IN_OTHERS, BESIDE = 0.1, 25
+#: most of the light on one side of a trail that the other side does not have, as a share of its highest light (a slope
+#: of the sky, whose brightest part is in a corner of the image, has more); fewest pixels that show the light of a side
+ON_ONE_SIDE, PIXELS_OF_SIDE = 0.5, 20
 #: least slope against rows and columns: `with_own_lines` finds lines along these
 OBLIQUE = 0.03
 #: pixels that are added at each edge, where the light is fainter
@@ -126,4 +129,16 @@ def _half_width(levels, variance_of, i, point, direction):
     sigma = np.sqrt(float(np.median(variance_of(signal, (row, slice(None))))))
     numbers = np.array([max(len(part), 1) for part in parts])
     faint = light < np.maximum(EDGE, SIGNIFICANT * 1.25 * np.sqrt(2 / numbers)) * sigma
-    return int(np.argmax(faint)) + MARGIN if faint.any() else REACH
+    half = int(np.argmax(faint)) + MARGIN if faint.any() else REACH
+    return 0 if _is_slope(own - others, np.rint(distance[where]), half, light.max()) else half
+
+
+def _is_slope(light, place, half, highest):
+    """Whether light at some places beside a line is that of a slope of the sky, not of a trail of half the width."""
+    pairs = [(light[place == -k], light[place == k]) for k in range(1, half)]
+    found = [
+        abs(float(median_of_values(one) - median_of_values(other)))
+        for one, other in pairs
+        if min(len(one), len(other)) >= PIXELS_OF_SIDE
+    ]
+    return bool(found) and float(np.median(found)) > ON_ONE_SIDE * highest
