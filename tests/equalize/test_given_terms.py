@@ -122,7 +122,7 @@ def test_response(method):
 @pytest.mark.parametrize("method", ["joint", "mmcosmic"])
 def test_a_term_that_is_switched_off_is_not_measured(method):
     simulated = make_stack(
-        "slit", SHAPE, 3, seed=4, flux_factors=(0.85, 1, 1.12), offsets=((0.3, 0), (0, 0), (-0.3, 0))
+        "slit", (100, 120), 3, seed=4, flux_factors=(0.85, 1, 1.12), offsets=((0.3, 0), (0, 0), (-0.3, 0))
     )
 
     def measured(**options):

@@ -106,10 +106,9 @@ def test_lines_that_brighten_and_an_object_that_dims(seed, turned):
     assert np.sqrt(np.mean(left**2)) < 0.13
 
 
-@pytest.mark.parametrize("seed", [2, 3])
-def test_kernels_are_fitted_again_after_levels_of_lines(seed):
+def test_kernels_are_fitted_again_after_levels_of_lines():
     """Kernels before them describe the lines too, and the levels of their columns describe the errors of that."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(2)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
     along = x - 4 * y / SHAPE[0]
     peaks = 150 * 2.0 ** rng.uniform(0, 5.5, 10)
@@ -122,7 +121,7 @@ def test_kernels_are_fitted_again_after_levels_of_lines(seed):
 
     terms = zip((1, 1.12, 0.9), (1, 0.93, 1.06), (3.2, 3.8, 4.6), strict=True)
     expected = np.stack([20 + sky * lines + kept * traces(fwhm) for sky, kept, fwhm in terms])
-    found = measured(expected, [seed, 5])
+    found = measured(expected, [2, 5])
     left = left_by(found, expected)
     assert np.sqrt(np.mean(left**2)) < 0.15
     assert np.percentile(left, 99.9) < 1
@@ -131,13 +130,13 @@ def test_kernels_are_fitted_again_after_levels_of_lines(seed):
 def moving_families(kept=(1.0, 0.9, 1.1), shifts=(0.0, 0.5, -0.5)):
     """Expected exposures: overlapping lines of two families that change by different factors and move; a trace."""
     rng = np.random.default_rng(11)
-    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+    y, x = np.mgrid[:130, : SHAPE[1]].astype(float)
     places, peaks, family = rng.uniform(0, 240, 36), rng.exponential(1500, 36), rng.integers(0, 2, 36)
     factors = [[1, 1], [1.3, 0.7], [0.8, 1.6]]
-    trace = 3000 * np.exp(-0.5 * ((y - 90 - 0.01 * x) / 1.6) ** 2) * (1 + 0.3 * np.sin(x / 30))
+    trace = 3000 * np.exp(-0.5 * ((y - 60 - 0.01 * x) / 1.6) ** 2) * (1 + 0.3 * np.sin(x / 30))
     return np.stack([
         20 + share * trace + sum(
-            peak * factor[one] * np.exp(-0.5 * ((x - place - shift - 0.01 * (y - 100)) / 1.1) ** 2)
+            peak * factor[one] * np.exp(-0.5 * ((x - place - shift - 0.01 * (y - 65)) / 1.1) ** 2)
             for place, peak, one in zip(places, peaks, family, strict=True)
         )
         for share, shift, factor in zip(kept, shifts, factors, strict=True)
@@ -158,7 +157,7 @@ def test_families_of_lines_that_move_are_not_hit(shifts):
 
 def test_what_a_kernel_leaves_of_tilted_lines_is_described():
     """A median of three exposures that move by half a pixel is no exposure; the rest changes its sign along a line."""
-    shape, rng = (240, 260), np.random.default_rng(11)
+    shape, rng = (240, 160), np.random.default_rng(11)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
     lines = list(zip(rng.uniform(0, 300, 45), rng.exponential(1500, 45), strict=True))
     expected = np.stack([

@@ -196,9 +196,15 @@ def traces(*places, peak=300.0):
     return np.stack([60 + peak * np.exp(-((ROWS - at - COLUMNS / 50) ** 2) / 8) for at in places])
 
 
-def test_a_nod_is_no_satellite():
+@pytest.fixture(scope="module")
+def nod(quick_joint_in_module):
+    """A stack of a trace at three places, its masks, and the warnings. Not to be changed."""
     stack, _ = stack_of(traces(56, 68, 44))
-    masks, text = warned(stack)
+    return stack, *warned(stack)
+
+
+def test_a_nod_is_no_satellite(nod):
+    _, masks, text = nod
     assert re.search(r"parallel traces lie at .* \+12\.\d pixels from the first; exposure 3 .* -1[12]\.\d pixels", text)
     assert masks.trails == ()
     assert "straight trails" not in text
@@ -219,11 +225,10 @@ def test_a_nod_is_no_gradient_of_the_sky(places, peak):
 
 
 @pytest.mark.parametrize("name", ["meanjoint", "meancr2", "mediancr", "meancrt"])
-def test_combined_images_are_masked_where_a_nodded_target_lies(name, tmp_path):
+def test_combined_images_are_masked_where_a_nodded_target_lies(nod, name, tmp_path):
     """The target is left out of the values, so that a spectrum must not be extracted there."""
     light = traces(56, 68, 44)
-    stack, _ = stack_of(light)
-    masks, _ = warned(stack)
+    stack, masks, _ = nod
     masks.write(tmp_path / "crmasks.fits")
     target = (light > 60 + 150).any(axis=0)
     for one in (masks, MaskSet.read(tmp_path / "crmasks.fits")):
@@ -236,9 +241,8 @@ def test_combined_images_are_masked_where_a_nodded_target_lies(name, tmp_path):
     assert not stack.combine("mean").mask.any()
 
 
-def test_places_that_moved_stay_with_another_threshold():
-    stack, _ = stack_of(traces(56, 68, 44))
-    masks, _ = warned(stack)
+def test_places_that_moved_stay_with_another_threshold(nod):
+    stack, masks, _ = nod
     known = masks.codes["CRMASK2"] == Code.MOVED
     other = masks.threshold(0.01)
     np.testing.assert_array_equal(other.codes["CRMASK2"] == Code.MOVED, known)

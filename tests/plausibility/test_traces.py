@@ -13,7 +13,7 @@ from crstack.exposures import load_exposures
 from crstack.not_hits.trails import Trail
 from crstack.plausibility import sentence_of_traces
 
-SHAPE = (300, 400)
+SHAPE, SMALL = (300, 400), (200, 260)
 #: of one of the spectra of the scene
 ALONG = Trail(1, 1.0, 104.0, 400.0, 105.5, 14.0, 5000)
 
@@ -25,20 +25,20 @@ def messages(stack):
     return [str(one.message) for one in caught]
 
 
-def slit(light, sky):
-    return make_stack("slit", shape=SHAPE, n_exposures=len(light), seed=5, flux_factors=light, sky_factors=sky)
+def slit(light, sky, shape=SHAPE):
+    return make_stack("slit", shape=shape, n_exposures=len(light), seed=5, flux_factors=light, sky_factors=sky)
 
 
-def nodded(steps, seed=5):
+def nodded(steps, seed=5, shape=SHAPE):
     """A target that moves along the slit, and a sky that does not."""
-    simulated = make_stack("slit", shape=SHAPE, n_exposures=len(steps), seed=seed)
+    simulated = make_stack("slit", shape=shape, n_exposures=len(steps), seed=seed)
     sky = np.median(simulated.expected[0], axis=0)
     target = simulated.expected[0] - sky
     rng = np.random.default_rng(seed)
     images = []
     for hits, step in zip(simulated.hits, steps, strict=True):
         light = np.maximum(sky + np.roll(target, step, axis=0), 0)
-        images.append((rng.poisson(light) + rng.normal(0, 3.4, SHAPE) + hits).astype(np.float32))
+        images.append((rng.poisson(light) + rng.normal(0, 3.4, shape) + hits).astype(np.float32))
     return [CCDData(one, unit="adu") for one in images], {"gain": simulated.gain, "readnoise": simulated.readnoise}
 
 
@@ -51,14 +51,14 @@ def nodded(steps, seed=5):
 )
 def test_traces_that_clouds_dim_are_named(light, sky, words):
     """They were straight trails, sources and a nod."""
-    texts = messages(stack_of(slit(light, sky)))
+    texts = messages(stack_of(slit(light, sky, SMALL)))
     assert any("traces are flagged, because exposures have unlike" in one and words in one for one in texts)
     assert not any("straight trails" in one or "shape of a source" in one or "nodded" in one for one in texts)
 
 
-@pytest.mark.parametrize(("steps", "exposures"), [((0, 40), (2,)), ((40, 0, 0), (2, 3))])
-def test_a_nod_beside_sky_lines_is_named(steps, exposures):
-    images, noise = nodded(steps)
+@pytest.mark.parametrize(("steps", "exposures", "shape"), [((0, 40), (2,), SMALL), ((40, 0, 0), (2, 3), SHAPE)])
+def test_a_nod_beside_sky_lines_is_named(steps, exposures, shape):
+    images, noise = nodded(steps, shape=shape)
     texts = messages(CRStack(images, **noise))
     step = steps[exposures[0] - 1] - steps[0]
     moved = ", ".join(f"exposure {i} by {step:+d} pixels along y" for i in exposures)
