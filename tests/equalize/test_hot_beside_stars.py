@@ -54,15 +54,15 @@ def test_hot_pixels_beside_stars_are_found(steps):
 @pytest.mark.parametrize("fwhm", [1.3, 1.6, 2.0, 2.5, 3.5])
 @pytest.mark.parametrize("step", [(1, 0), (1, -1), (3, 2)])
 def test_stars_and_hits_are_no_hot_pixels(fwhm, step):
-    rng, shape, found = np.random.default_rng(3), (300, 300), 0
+    rng, shape, found = np.random.default_rng(3), (204, 204), 0
     for steps in (((0, 0), step), ((0, 0), (0, 0), step), ((0, 0), (0, 0), (0, 0), (0, 0), step)):
         cube = observed([stars(shape, fwhm, dx, dy, seed=len(steps))[0] for dx, dy in steps], rng)
         hit = rng.random(cube.shape) < 0.005
         cube[hit] += 10 ** rng.uniform(2, 4, hit.sum())
         y, x, _ = found_in(cube, steps)
         found += (~hit[:, y, x].all(axis=0)).sum()
-    # of 500 stars, a few have a hit of their brightness where another position shows them
-    assert found <= 3
+    # of 200 stars, hardly any has a hit of its brightness where another position shows it
+    assert found <= 2
 
 
 def test_a_hit_on_a_hot_pixel_is_no_part_of_its_charge():

@@ -62,7 +62,7 @@ def test_rounds_do_not_follow_a_trace(monkeypatch, seed):
 
 def test_most_pixels_hit_in_three_exposures_are_found():
     """Two hits raise the excess variance of the place; the decision that all are hit does not use it."""
-    made = make_stack("ifu", shape=(400, 500), n_exposures=3, gain=1 * u.electron / u.adu, hit_rate=0.06, seed=12)
+    made = make_stack("ifu", shape=(300, 300), n_exposures=3, gain=1 * u.electron / u.adu, hit_rate=0.08, seed=13)
     stack = CRStack(made.exposures, gain=made.gain, readnoise=made.readnoise)
     flagged = stack.detect(method=JointPosterior()).crmasks.all(axis=0)
     strong, touched = (made.hit_mask(sigma).all(axis=0) for sigma in (5, 0.5))

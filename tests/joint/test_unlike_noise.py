@@ -17,7 +17,7 @@ from crstack.joint.even_noise import even_noise
 from crstack.joint.excess import ExcessVariance
 from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise, relative_noises
 
-SHAPE = (200, 220)
+SHAPE = (150, 170)
 
 
 def exposures_of(light, seed=4, rate=0.006, scene="imaging"):
@@ -26,11 +26,11 @@ def exposures_of(light, seed=4, rate=0.006, scene="imaging"):
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     image = np.full(SHAPE, 80.0)
     if scene == "slit":
-        image += 150 * np.exp(-((y - 100 - 0.01 * x) ** 2) / 6) * (1 + 0.3 * np.sin(x / 20))
-        for centre, peak in zip(rng.uniform(5, SHAPE[1] - 5, 15), 100 * rng.pareto(1.2, 15) + 50, strict=True):
+        image += 150 * np.exp(-((y - 75 - 0.01 * x) ** 2) / 6) * (1 + 0.3 * np.sin(x / 20))
+        for centre, peak in zip(rng.uniform(5, SHAPE[1] - 5, 12), 100 * rng.pareto(1.2, 12) + 50, strict=True):
             image += peak * np.exp(-((x - centre) ** 2) / 3)
     else:
-        for _ in range(40):
+        for _ in range(24):
             flux = min(40 * (1 - rng.random()) ** -1.0, 2e4)
             image += flux * np.exp(-((y - rng.uniform(0, SHAPE[0])) ** 2 + (x - rng.uniform(0, SHAPE[1])) ** 2) / 3)
     expected = np.asarray(light, float)[:, None, None] * image
@@ -58,7 +58,8 @@ def check_masks(found, expected, hits, light, most=1e-4, least=0.97):
     noise = np.sqrt(expected + 25) / light
     for i, mask in enumerate(found):
         strong = hits[i] / light[i] > 7 * np.hypot(noise[i], np.delete(noise, i, axis=0).min(axis=0))
-        assert mask[strong].mean() > least
+        # one of few hits may be lost
+        assert np.count_nonzero(strong & ~mask) <= max((1 - least) * np.count_nonzero(strong), 1)
 
 
 @pytest.mark.filterwarnings(
