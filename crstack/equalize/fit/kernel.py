@@ -362,9 +362,14 @@ def _farthest(basis):
 def _sums(target, weight, halves):
     """Matrices and vectors of the normal equations of both halves of the image."""
     known = np.where(np.isfinite(target), target, 0)
-    sides = [half * weight[one] for one, half in halves]
-    matrices = [side @ half.T for side, (_, half) in zip(sides, halves, strict=True)]
-    return matrices, [side @ known[one] for side, (one, _) in zip(sides, halves, strict=True)]
+    matrices = [_weighted_square(half, weight[one]) for one, half in halves]
+    return matrices, [half @ (weight * known)[one] for one, half in halves]
+
+
+def _weighted_square(design, weight):
+    """The matrix ``design @ diag(weight) @ design.T``; of a matrix and its own transpose, half the products are made."""
+    scaled = design * np.sqrt(weight)
+    return scaled @ scaled.T
 
 
 def _more_on_contrast(hit, known, highest):
@@ -413,7 +418,7 @@ class _RobustFit:
             # a residual in the core of a star is not a hit
             hit = known & (residual > HIT * np.sqrt(variance + max(left, share_of_hit**2) * square))
             weight = np.where(known & ~hit, 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
-            side = (design * weight) @ design.T
+            side = _weighted_square(design, weight)
             found = np.linalg.solve(rows @ side @ rows.T + self.prior, rows @ (design @ (weight * value)))
             residual = value - (found @ rows) @ design
         return weight, hit
