@@ -9,7 +9,8 @@ from crstack.joint.charges import HitDensity, sigma_index
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import by_parts, joined
 from crstack.joint.likelihood import NODE_REACH, NODE_STEP, log_clean, nodes_of_groups, signal_nodes
-from crstack.joint.local_prior import LocalPrior, local_prior
+from crstack.joint.local_prior import MOST_PIXELS, LocalPrior, local_prior
+from crstack.joint.measured_signals import MeasuredSignals
 from crstack.normal_samples import normal_range_exceeded
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image, kept, relax
@@ -344,8 +345,8 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
         None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
     groups = () if unlike is None else unlike.groups
-    slope = counts.photon_variance_per_level(list(groups[0]) if groups else None)
-    prior = local_prior(levels, sigma, where, widest, unlike, counts.bad, slope=slope)
+    # this prior only serves to find the neighbours, see `~crstack.joint.sweeps.probabilities`
+    prior = local_prior(MeasuredSignals.of(counts, sigma, widest, unlike), where, MOST_PIXELS // 4)
     how = Chosen(anyway, widest, len(levels))
     return Candidates(where, *picked, unknown, seen, *prior, how, groups, fewest_known(unknown))
 

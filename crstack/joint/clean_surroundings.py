@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.joint.candidates import clean_means
 from crstack.joint.local_prior import local_prior
+from crstack.joint.measured_signals import MeasuredSignals
 
 __all__ = ["WithoutHits", "with_hits_left_out"]
 
@@ -25,9 +26,8 @@ def with_hits_left_out(candidates, chance, counts, sigma, unlike=None):
     if candidates.prior is None:
         return candidates
     clean = WithoutHits(counts.level_cube, candidates.where, chance, clean_means(candidates, chance))
-    groups, widest, levels = candidates.groups, candidates.chosen.span, counts.level_cube
-    slope = counts.photon_variance_per_level(list(groups[0]) if groups else None)
-    prior, around = local_prior(levels, sigma, candidates.where, widest, unlike, counts.bad, clean, slope)
+    signals = MeasuredSignals.of(counts, sigma, candidates.chosen.span, unlike, clean)
+    prior, around = local_prior(signals, candidates.where)
     return replace(candidates, prior=prior, around=around)
 
 

@@ -9,7 +9,8 @@ __all__ = ["NODE_REACH", "NODE_STEP", "hit_weights", "log_clean", "nodes_of_grou
 NODE_REACH = 4.8
 #: step of the nodes in standard deviations of the mean of the values; for a Gaussian the error of the sum is negligible
 NODE_STEP = 1.25
-NEWTON_STEPS = 4
+#: steps of Halley's method for the saddle point, and its highest start
+HALLEY_STEPS, HIGHEST_START = 2, np.float32(3)
 #: largest logarithm of hit over clean, and of clean over hit: beyond it, a share would underflow
 MOST_RATIO = np.float32(87)
 
@@ -37,14 +38,26 @@ def log_clean(value, signal, variance, poisson=1):
     """
     photons = np.maximum(signal, 0) * poisson
     excess = value - (signal - photons)
-    # solve s exp(t) + v t = x; the start is exact for Gaussian noise of the total variance
+    # solve s exp(t) + v t = x. Both starts are limits above the solution: the first one is exact for Gaussian noise of
+    # the total variance, and the second one is closer below -v
     t = np.asarray((excess - photons) / (photons + variance), dtype=np.float32)
-    np.clip(t, -3, 3, out=t)
-    for _ in range(NEWTON_STEPS):
-        rate = photons * np.exp(t)
-        step = (rate + variance * t - excess) / (rate + variance)
+    np.minimum(t, excess / variance, out=t, casting="same_kind")
+    np.minimum(t, HIGHEST_START, out=t)
+    for _ in range(HALLEY_STEPS):
+        rate = np.exp(t) * photons
+        slope = rate + variance
+        step = variance * t
+        step += rate
+        step -= excess
+        step /= slope
+        # this factor of a step of Newton makes one of Halley, which needs half as many steps
+        rate /= slope
+        rate *= step
+        rate *= -0.5
+        rate += 1
+        step /= rate
         t -= np.clip(step, -1, 1, out=step)
-    rate = photons * np.exp(t)
+    rate = np.exp(t) * photons
     return rate - photons + 0.5 * variance * t**2 - t * excess - 0.5 * np.log(2 * np.pi * (rate + variance))
 
 

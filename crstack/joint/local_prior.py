@@ -4,17 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.joint.cubes import taken
 from crstack.joint.even_noise import EvenNoise, even_noise
-from crstack.joint.predicted_signal import places_around, prediction_weights
+from crstack.joint.predicted_signal import prediction_weights
 from crstack.joint.signal_prior import FEWEST_PIXELS, SignalPrior, middles, signal_prior
 from crstack.utils.cached import cached_property
 from crstack.utils.medians import median_of_values
 
-__all__ = ["LocalPrior", "local_prior"]
+__all__ = ["MOST_PIXELS", "LocalPrior", "local_prior"]
 
 #: most pixels from which the priors are measured
-PIXELS = 200_000
+MOST_PIXELS = 200_000
 #: width of a group of pixels, in standard deviations of a value
 WIDTH = 0.5
 #: largest change of the signal in a group by that of the pixels around
@@ -133,28 +132,17 @@ class LocalPrior:
         return first, last, offset, ends, *(np.concatenate(one) for one in zip(*knots, strict=True))
 
 
-def local_prior(levels, sigma, where, widest=np.inf, unlike=None, bad=None, clean=None, slope=1.0):
+def local_prior(signals, where, most=MOST_PIXELS):
     """Density of the signal of a pixel, for what the pixels around it have.
 
     Parameters
     ----------
-    levels : `~numpy.ndarray`
-        (N, ny, nx) the signal that each value represents, electrons.
-    sigma : `~numpy.ndarray`
-        (ny, nx) noise of one value, electrons.
+    signals : MeasuredSignals
+        The signals that the stack measures.
     where : tuple of `~numpy.ndarray`
         Rows and columns (M,) of the pixels whose prior is needed, ascending in the image.
-    widest : float, optional
-        Pixels whose values span more than this number of standard deviations are left out. If one value of three is
-        hit, the median is the higher of the two clean values.
-    unlike : UnlikeNoise, optional
-        The noise of groups of exposures, if it is not alike. The signal is then that of the group of least noise.
-    bad : `~numpy.ndarray` of bool, optional
-        (N, ny, nx) values without information, which those of other exposures replace in ``levels``.
-    clean : `~numpy.ndarray`, optional
-        (N, ny, nx) like ``levels``, but without the hits that were found so far. The pixels around are read here.
-    slope : float or None, optional
-        Variance of the photons over the signal, see `~crstack.joint.even_noise.even_noise`.
+    most : int, optional
+        Most pixels from which the prior is measured.
 
     Returns
     -------
@@ -178,20 +166,13 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None, bad=None, clea
     The pixels around do not depend on the noise of the pixel itself. Their hits would make the prediction too bright,
     and a hit beside them too improbable: values far above the others are left out.
     """
-    best, noise = (slice(None), sigma) if unlike is None else (list(unlike.groups[0]), unlike.levels[0])
-    values, some, places = _agreeing(levels, sigma, noise, widest, unlike, bad)
+    values, noise, places = signals.agreeing(most)
     if len(places) < FEWEST_PIXELS:
         return None, None
-    values = values[best]
-    typical = middles(values, some)
-    coordinate, chosen = even_noise(typical, some, slope), _Chosen(levels if clean is None else clean, best)
+    typical = middles(values, noise)
+    coordinate = even_noise(typical, noise, signals.slope)
     target = coordinate.place_of(typical).astype(np.float32)
-    unknown = None if bad is None else _Chosen(bad, best)
-
-    def around_of(pixels):
-        return places_around(chosen, noise, pixels, coordinate, unknown)
-
-    around = taken(around_of, places, sigma.shape)
+    around = signals.around(places, coordinate)
     weights = prediction_weights(target, around)
     predicted = weights @ around
     edges = _edges(predicted)
@@ -202,36 +183,8 @@ def local_prior(levels, sigma, where, widest=np.inf, unlike=None, bad=None, clea
         signal_prior(target[group] - slope * predicted[group], len(values))
         for group, slope in zip(groups, slopes, strict=True)
     )
-    examined = np.ravel_multi_index(where, sigma.shape)
-    of_examined = taken(lambda one: weights @ around_of(one), examined, sigma.shape)
-    return LocalPrior(edges, priors, slopes, coordinate), of_examined
-
-
-def _agreeing(levels, sigma, noise, widest, unlike, bad):
-    """Values (N, M) and noise (M,) of pixels all over the image whose values agree, and their places (M,)."""
-    places = np.arange(0, sigma.size, max(sigma.size // PIXELS, 1))
-    if bad is not None:
-        # one good value agrees with itself, also if it is hit
-        known = taken(lambda one: np.count_nonzero(~bad[:, *one], axis=0), places, sigma.shape)
-        places = places[known >= 2]
-    values = taken(lambda one: levels[:, *one], places, sigma.shape)
-    some = taken(lambda one: noise[one], places, sigma.shape)
-    if unlike is None:
-        agree = values.max(axis=0) - values.min(axis=0) <= widest * some
-    else:
-        agree = unlike.agree(values, places, widest)
-    return values[:, agree], some[agree], places[agree]
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Some of the exposures of a cube, chosen where its values are read."""
-
-    cube: np.ndarray
-    which: slice | list[int]
-
-    def __getitem__(self, key):
-        return self.cube[key][self.which]
+    examined = np.ravel_multi_index(where, signals.sigma.shape)
+    return LocalPrior(edges, priors, slopes, coordinate), signals.around(examined, coordinate, weights)
 
 
 def _edges(predicted):

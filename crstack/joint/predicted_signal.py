@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.threads import map_threads, slices
 
 __all__ = ["places_around", "prediction_weights"]
 
@@ -20,6 +21,8 @@ LINEAR = 1.5
 ROUNDS = 6
 #: least standard deviation of residuals, and least curvature of the sum of squares, for images without noise
 LEAST_SCATTER, LEAST_CURVATURE = 1e-3, 1e-6
+#: pixels of the regression whose arrays are used at once, in the caches
+PIXELS_AT_ONCE = 1 << 13
 
 
 def places_around(levels, sigma, where, coordinate, bad=None):
@@ -66,7 +69,7 @@ def places_around(levels, sigma, where, coordinate, bad=None):
 def _fill_unknown(pairs, image):
     """Replace NaN in the values ``pairs`` (K, 2, M) of opposite pixels of an image, in place.
 
-    Where both are unknown, the median of the known pixels around is used.
+    Where both are unknown, the median of the known pixels around is used, or that of the image if all are unknown.
     """
     some = np.flatnonzero(np.isnan(pairs).any(axis=(0, 1)))
     if not some.size:
@@ -75,8 +78,10 @@ def _fill_unknown(pairs, image):
     part = np.where(np.isnan(part), part[:, ::-1], part)
     around = part.reshape(-1, some.size)
     known = ~np.isnan(around).all(axis=0)
-    middle = np.full(some.size, np.nanmedian(image), np.float32)
+    middle = np.empty(some.size, np.float32)
     middle[known] = np.nanmedian(around[:, known], axis=0)
+    if not known.all():
+        middle[~known] = np.nanmedian(image)
     pairs[..., some] = np.where(np.isnan(part), middle, part)
 
 
@@ -96,12 +101,22 @@ def prediction_weights(target, around):
     # without their mean, sums of squares keep the digits of small differences
     middle = around.mean(axis=1, dtype=float)
     middle[0] = 0
-    centred, weight = around - middle[:, np.newaxis], np.ones(len(target))
+    residual, weight = np.empty(len(target)), np.ones(len(target))
+    pieces = [(here, around[:, here] - middle[:, np.newaxis]) for here in slices(len(target), PIXELS_AT_ONCE)]
+
+    def sums_of(piece):
+        here, centred = piece
+        weighted = centred * weight[here]
+        return weighted @ centred.T, weighted @ target[here]
+
+    def fill_residual(piece):
+        here, centred = piece
+        residual[here] = np.abs(target[here] - weights @ centred)
+
     for _ in range(ROUNDS):
-        weighted = centred * weight
-        matrix = weighted @ centred.T + LEAST_CURVATURE * np.eye(len(around))
-        weights = np.linalg.solve(matrix, weighted @ target)
-        residual = np.abs(target - weights @ centred)
+        matrix, vector = (sum(one) for one in zip(*map_threads(sums_of, pieces), strict=True))
+        weights = np.linalg.solve(matrix + LEAST_CURVATURE * np.eye(len(around)), vector)
+        map_threads(fill_residual, pieces)
         limit = LINEAR * max(SIGMA_PER_MAD * float(median_of_values(residual)), LEAST_SCATTER)
         weight = limit / np.maximum(residual, limit)
     weights[0] -= weights @ middle

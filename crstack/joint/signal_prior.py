@@ -85,10 +85,17 @@ def _deconvolved(places, deviation):
     low, high = places.min(), places.max()
     bins = int(np.clip((high - low) / GRID, 10, MOST_BINS))
     found, edges = np.histogram(places, bins, (low, high))
-    width = deviation / (edges[1] - edges[0])
+    noise = _normal_weights(deviation / (edges[1] - edges[0]))
     found = found / found.sum()
-    share = ndimage.gaussian_filter1d(found, width) + 1e-12
+    share = ndimage.correlate1d(found, noise) + 1e-12
     for _ in range(STEPS):
-        model = np.maximum(ndimage.gaussian_filter1d(share, width), 1e-12)
-        share *= ndimage.gaussian_filter1d(found / model, width)
+        model = np.maximum(ndimage.correlate1d(share, noise), 1e-12)
+        share *= ndimage.correlate1d(found / model, noise)
     return edges, share / share.sum()
+
+
+def _normal_weights(deviation):
+    """Weights of a normal distribution, up to 4 standard deviations; the ``deviation`` is in steps."""
+    steps = np.arange(-int(4 * deviation + 0.5), int(4 * deviation + 0.5) + 1)
+    weights = np.exp(-0.5 * (steps / deviation) ** 2)
+    return weights / weights.sum()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from support.joint import even_shapes
 
 from crstack import JointPosterior
@@ -27,6 +27,16 @@ def test_saddle_point_equals_the_exact_sum(signal, readnoise):
     photons = np.arange(1000)
     exact = stats.poisson.pmf(photons, signal) @ stats.norm.pdf(values, photons[:, None], readnoise)
     np.testing.assert_allclose(log_clean(values, np.float64(signal), readnoise**2), np.log(exact), atol=0.005)
+
+
+@pytest.mark.parametrize("signal", [0.05, 1.0, 10.0, 30.0])
+@pytest.mark.parametrize("readnoise", [0.5, 0.8])
+def test_values_below_zero_of_little_read_noise(signal, readnoise):
+    """Without photons the noise is Gaussian, however many photons are expected."""
+    values, photons = np.linspace(-6 * readnoise, 0, 25), np.arange(200)
+    terms = stats.poisson.logpmf(photons, signal) + stats.norm.logpdf(values[:, None], photons, readnoise)
+    found = log_clean(values, np.float64(signal), readnoise**2)
+    np.testing.assert_allclose(found, special.logsumexp(terms, axis=1), atol=0.12)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])

@@ -14,6 +14,7 @@ from crstack.joint.even_noise import EvenNoise
 from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights, log_clean
 from crstack.joint.local_prior import LocalPrior, local_prior
+from crstack.joint.measured_signals import MeasuredSignals
 from crstack.joint.odds import log_ratio
 from crstack.joint.population import Population
 from crstack.joint.predicted_signal import places_around, prediction_weights
@@ -122,7 +123,10 @@ def test_probabilities_where_all_pixels_have_one_signal():
 def test_few_pixels_have_no_prior():
     assert signal_prior(np.zeros(100, np.float32), 3) is None
     where = np.array([3]), np.array([4])
-    assert local_prior(np.zeros((3, 10, 10), np.float32), np.ones((10, 10), np.float32), where) == (None, None)
+    assert local_prior(MeasuredSignals(np.zeros((3, 10, 10), np.float32), np.ones((10, 10), np.float32)), where) == (
+        None,
+        None,
+    )
 
 
 def test_equal_nodes_have_one_interval():
@@ -145,7 +149,7 @@ def test_the_prior_of_a_pixel_depends_on_those_around_it():
     signal[:, 200:] = 150
     levels = (signal + rng.normal(0, 10, (3, *signal.shape))).astype(np.float32)
     where = np.array([50, 50]), np.array([80, 250])
-    prior, predicted = local_prior(levels, np.full(signal.shape, 10, np.float32), where)
+    prior, predicted = local_prior(MeasuredSignals(levels, np.full(signal.shape, 10, np.float32)), where)
     nodes = np.linspace(60, 190, 131)[:, None] + np.zeros(2)
     density = np.exp(prior(nodes, predicted)[1])
     mean = (density * nodes).sum(axis=0) / density.sum(axis=0)
@@ -201,7 +205,8 @@ def test_pixels_with_one_good_value_do_not_measure_the_prior():
     levels[0, 100:][rng.random((100, 200)) < 0.2] += 60
     levels[1, 100:] = levels[0, 100:]
     where = np.array([50, 150]), np.array([80, 80])
-    prior, predicted = local_prior(levels, np.full((200, 200), 10, np.float32), where, bad=bad)
+    signals = MeasuredSignals(levels, np.full((200, 200), 10, np.float32), bad=bad)
+    prior, predicted = local_prior(signals, where)
     nodes = np.linspace(60, 200, 141)[:, None] + np.zeros(2)
     density = np.exp(prior(nodes, predicted)[1])
     assert density[nodes[:, 0] > 140].sum() < 0.02
@@ -295,7 +300,7 @@ def test_the_prior_follows_the_prediction_on_a_slope_and_not_on_the_sky():
     levels = (signal + rng.normal(0, 1, (3, *signal.shape)) * np.sqrt(signal + 9)).astype(np.float32)
     where = np.array([50, 50]), np.array([80, 250])
     noise = np.sqrt(signal + 9).astype(np.float32)
-    prior, predicted = local_prior(levels, noise, where)
+    prior, predicted = local_prior(MeasuredSignals(levels, noise), where)
     slopes = prior.slopes[prior.edges.searchsorted(predicted, side="right")]
     assert slopes[0] < 0.2
     assert slopes[1] > 0.7

@@ -367,7 +367,7 @@ def _sums(target, weight, halves):
 
 
 def _weighted_square(design, weight):
-    """The matrix ``design @ diag(weight) @ design.T``; of a matrix and its own transpose, half the products are made."""
+    """The matrix ``design @ diag(weight) @ design.T``, as a product with its own transpose, which is faster."""
     scaled = design * np.sqrt(weight)
     return scaled @ scaled.T
 
