@@ -1,5 +1,6 @@
 """Exposures that several tests share."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from support.stacks import make_joint_quick, stack_of
 
 from crstack.datasets import make_stack
+from crstack.utils.threads import VARIABLE
 
 #: these tests need hypothesis; all others run without it
 collect_ignore = [] if find_spec("hypothesis") else ["cli/test_fuzz_yaml.py", "exposures/test_fuzz.py"]
@@ -21,6 +23,14 @@ def pytest_configure(config):
     """Compare the images wherever pytest-mpl is installed; without its option it would only draw them."""
     if hasattr(config.option, "mpl"):
         config.option.mpl = True
+    share_processors()
+
+
+def share_processors():
+    """Give each of several processes of pytest-xdist its share of the processors: more threads would only wait."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0))
+    if workers > 1:
+        os.environ.setdefault(VARIABLE, str(max((os.cpu_count() or 1) // workers, 1)))
 
 
 @pytest.fixture(scope="session")

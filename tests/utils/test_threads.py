@@ -186,14 +186,26 @@ def test_a_forked_process_has_threads_of_its_own():
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+#: what is measured is a throughput, a shift and a response of the rows
+DIFFERENT = {"scene": "slit", "flux_factors": (0.85, 1, 1.12), "offsets": ((0.3, 0), (0, 0), (-0.3, 0))}
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [{"aux": "lacosmic"}, {"aux": "pycosmic"}, {"method": JointPosterior()}],
+    ("settings", "differences"),
+    [
+        ({"aux": "lacosmic"}, {}),
+        ({"aux": "pycosmic"}, {}),
+        ({"method": JointPosterior()}, {}),
+        ({"method": JointPosterior()}, DIFFERENT),
+        ({"method": "mmcosmic", "aux": None}, DIFFERENT),
+    ],
 )
-def test_no_result_depends_on_the_number(settings):
-    # an image of two bands; the joint decision has smaller parts
-    shape = (50, 60) if "method" in settings else (180, 400)
-    simulated = make_stack("ifu", shape=shape, seed=5)
+def test_no_result_depends_on_the_number(monkeypatch, settings, differences):
+    # several bands; the joint decision has smaller parts
+    shape = (90, 100) if "method" in settings else (180, 400)
+    if differences:
+        monkeypatch.setattr(threads, "PIXELS_IN_CACHE", 2000)
+    simulated = make_stack(**({"scene": "ifu"} | differences), shape=shape, seed=5)
     found = []
     for n in (1, 3):
         stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, n_threads=n)
