@@ -12,6 +12,7 @@ from crstack.exposures.scatter.noise_causes import (
 )
 from crstack.exposures.scatter.noise_of_one import levels_of, of_another_level, warn_of_smoothed
 from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs
+from crstack.exposures.scatter.noisy_one import noisy_ones
 from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
 from crstack.utils.words import plain
@@ -55,8 +56,9 @@ def compare_noise(exposures, bias_given):
     Warns
     -----
     CRStackWarning
-        If the scatter of one exposure is that of another level, or of smoothed values. If the scatter of all exposures
-        disagrees with the noise. If the darkest part of an exposure lies below 0 after a bias is subtracted.
+        If the scatter of one exposure is that of another level, or of smoothed values, or is larger than stated. If the
+        scatter of all exposures disagrees with the noise. If the darkest part of an exposure lies below 0 after a bias
+        is subtracted.
     """
     sample = NoiseSample.of_exposures(exposures, exposures.bad)
     # structures that differ, as those of exposures that are shifted, are no noise
@@ -68,11 +70,15 @@ def compare_noise(exposures, bias_given):
     for one in odd:
         warn_user(one.words(exposures))
     known = {one.exposure for one in odd}
+    noisy = noisy_ones(sample, known)
+    for one in noisy:
+        warn_user(one.words(exposures))
+    known |= {one.exposure for one in noisy}
     smoothed = warn_of_smoothed(exposures, sample, flat, known)
     which = [i for i in range(len(exposures)) if i not in known | smoothed]
     wrong = _compare_all(exposures, sample, which, bias_given, bool(smoothed))
     missing = [0.0] * len(exposures)
-    for one in odd:
+    for one in [*odd, *noisy]:
         unit = median_of_values(exposures.noise_of(one.exposure).electrons_per_unit)
         missing[one.exposure] = max(one.found - one.stated, 0.0) * float(unit) ** 2
     return (tuple(missing) if any(missing) else ()), wrong

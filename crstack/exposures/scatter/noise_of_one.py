@@ -8,7 +8,7 @@ from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
 from crstack.utils.words import plain
 
-__all__ = ["CORRELATED", "OddOne", "levels_of", "of_another_level", "warn_of_smoothed"]
+__all__ = ["CORRELATED", "OddOne", "levels_of", "of_another_level", "own_variances", "warn_of_smoothed"]
 
 #: ratios of measured to stated variance of one exposure, at its own level, beyond which it may be odd
 TOO_MUCH_OF_ONE, TOO_LITTLE_OF_ONE = 1.25, 0.7
@@ -78,7 +78,7 @@ def of_another_level(exposures, sample):
     contrasts = _contrasts(sample, levels)
     stated = [float(median_of_values(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
     odd = []
-    measured = list(_own_variances(sample, stated, levels))
+    measured = list(own_variances(sample, stated, levels))
     ratios = {i: found / stated[i] for i, found, _ in measured}
     for i, found, error in measured:
         if abs(found - stated[i]) < SIGNIFICANCE * error:
@@ -131,7 +131,7 @@ def warn_of_smoothed(exposures, sample, flat, known):
 def _smoothed(sample, known):
     """Stated variance of each exposure that scatters much less than stated, and the measured ones of all, by index."""
     stated = [float(median_of_values(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
-    measured = [(i, found, error) for i, found, error in _own_variances(sample, stated, None) if i not in known]
+    measured = [(i, found, error) for i, found, error in own_variances(sample, stated, None) if i not in known]
     ratios = {i: found / stated[i] for i, found, _ in measured}
     variances = {i: found for i, found, _ in measured}
     smoothed = {}
@@ -184,7 +184,7 @@ def _at_level(exposures, sample, i, step):
     return float(median_of_values(noise.variance(sample.own[i] + np.float32(step))[sample.valid[i]]))
 
 
-def _own_variances(sample, stated, levels):
+def own_variances(sample, stated, levels):
     """Number, measured variance and error of the variance of each exposure that can be measured."""
     n = len(stated)
     if n == 2:
