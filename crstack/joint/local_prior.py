@@ -9,6 +9,7 @@ from crstack.joint.predicted_signal import prediction_weights
 from crstack.joint.signal_prior import FEWEST_PIXELS, SignalPrior, middles, signal_prior
 from crstack.utils.cached import cached_property
 from crstack.utils.medians import median_of_values
+from crstack.utils.threads import map_threads
 
 __all__ = ["MOST_PIXELS", "LocalPrior", "local_prior"]
 
@@ -179,10 +180,12 @@ def local_prior(signals, where, most=MOST_PIXELS):
     numbers = edges.searchsorted(predicted, side="right")
     groups = [np.flatnonzero(numbers == number) for number in range(len(edges) + 1)]
     slopes = np.array([_slope(predicted[group], target[group]) for group in groups], np.float32)
-    priors = tuple(
-        signal_prior(target[group] - slope * predicted[group], len(values))
-        for group, slope in zip(groups, slopes, strict=True)
-    )
+
+    def prior_of(one):
+        group, slope = one
+        return signal_prior(target[group] - slope * predicted[group], len(values))
+
+    priors = tuple(map_threads(prior_of, zip(groups, slopes, strict=True)))
     examined = np.ravel_multi_index(where, signals.sigma.shape)
     return LocalPrior(edges, priors, slopes, coordinate), signals.around(examined, coordinate, weights)
 

@@ -10,7 +10,7 @@ from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
 from crstack.lines_in_masks.search import lines_near_axes
 from crstack.not_hits.trails import Trail, ends_of, features_along
-from crstack.utils.threads import map_images
+from crstack.utils.threads import map_images, map_threads
 
 __all__ = [
     "is_part_of",
@@ -109,8 +109,10 @@ def traces_of_nod(
     planes = [flagged(i) for i in range(len(exposures))]
     any_flagged = reduce(np.logical_or, planes)
     lines = [(one.x1 - 1, one.y1 - 1, one.x2 - 1, one.y2 - 1) for one, _ in straight]
-    for plane in (*planes, any_flagged) if _at_one_place([one for one, _ in straight]) else planes:
-        lines += lines_near_axes(plane, np.tan(np.radians(FROM_AXIS)), FILLED)
+    searched = [*planes, any_flagged] if _at_one_place([one for one, _ in straight]) else planes
+    slope = np.tan(np.radians(FROM_AXIS))
+    for found in map_threads(lambda plane: lines_near_axes(plane, slope, FILLED), searched):
+        lines += found
     if len(lines) < 2:
         return []
     places: list[list[tuple[Trail, np.ndarray]]] = []

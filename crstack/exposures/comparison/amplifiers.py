@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 from crstack.utils.words import counted
 
@@ -136,7 +137,8 @@ def amplifier_steps(exposures, factor=None):
     add up to 0. A step that all exposures have is not found beside lines or traces that are brighter: those of a long
     slit.
     """
-    measured = [_Border(exposures, factor, axis, place) for axis in (0, 1) for place in PLACES]
+    borders = [(axis, place) for axis in (0, 1) for place in PLACES]
+    measured = map_threads(lambda border: _Border(exposures, factor, *border), borders)
     measured = [one for one in measured if one.steps is not None]
     alike, found = list(range(len(exposures))), []
     while len(alike) > 1:
