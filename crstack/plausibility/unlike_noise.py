@@ -40,12 +40,12 @@ def of_unlike_noise(masks, exposures):
     if not noises[second] > UNLIKE * noises[least] > 0:
         return []
     low, high = exposures.names[least], exposures.names[second]
-    others = high if len(known) == 2 else f"{high} or any other exposure"
+    others, more = (high, "") if len(known) == 2 else (f"{high} or any other exposure", " or more")
     return [
         f"the noise of {low} is {plain(noises[least])} {exposures.unit} at its level, and that of {others} "
-        f"{noises[second] / noises[least]:.1f} times as much: hits of {low} that are fainter than the noise of "
-        f"the others cannot be found. Use {low} alone, and search it with a detector for single images: a mean with "
-        f"the others has more noise"
+        f"{noises[second] / noises[least]:.1f} times as much{more}: hits of {low} that are fainter than the "
+        f"noise of the others cannot be found. Use {low} alone, and search it with a detector for single images: a "
+        "mean with the others has more noise"
     ]
 
 

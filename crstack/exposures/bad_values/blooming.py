@@ -53,7 +53,7 @@ def find_blooming(exposures, shift_between):
     for i, saturated in enumerate(exposures.saturated):
         columns = np.flatnonzero(ndimage.maximum_filter1d(saturated.any(axis=0), 2 * BESIDE + 1))
         if len(columns):
-            bloomed[i][:, columns] = _bled_in_columns(exposures, i, columns, (levels - levels[i], shift_between))
+            bloomed[i][:, columns] = _bled_in_columns(exposures, i, columns, levels - levels[i], shift_between)
             _add_ends(bloomed[i], saturated)
     bloomed &= ~exposures.bad
     return bloomed if bloomed.any() else None
@@ -69,14 +69,14 @@ def _add_ends(bloomed, saturated):
         bloomed[wide] |= ndimage.maximum_filter1d((labels[wide] == number).view(np.uint8), 3, axis=0).view(bool)
 
 
-def _bled_in_columns(exposures, i, columns, others):
+def _bled_in_columns(exposures, i, columns, levels, shift_between):
     """Values (ny, k) of some columns of an exposure that are saturated or hold bled charge.
 
-    ``others`` are the levels of all exposures relative to this one, and ``shift_between`` of `find_blooming`.
+    ``levels`` are those of all exposures relative to this one, and ``shift_between`` is that of `find_blooming`.
     """
     saturated = exposures.saturated[i]
     beside = ndimage.maximum_filter1d(saturated.view(np.uint8), 2 * BESIDE + 1, axis=1).view(bool)[:, columns]
-    above, surely = _above_others(exposures, i, columns, *others)
+    above, surely = _above_others(exposures, i, columns, levels, shift_between)
     likely = beside | above
     joined = likely | ndimage.binary_closing(likely, np.ones((GAP + 1, 1)))
     labels, n = ndimage.label(joined, [[0, 1, 0], [0, 1, 0], [0, 1, 0]])
