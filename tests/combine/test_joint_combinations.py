@@ -137,19 +137,18 @@ def test_what_the_joint_decision_knows_beyond_the_chances():
         assert {tuple(map(int, place)) for place in np.argwhere(moved[name])} == where
 
 
-@pytest.mark.parametrize("name", ["meanjoint", "meancr2", "mediancr"])
-def test_units_do_not_matter_to_the_joint_combinations(name):
+def test_units_do_not_matter_to_the_joint_combinations():
     options = {"shape": (100, 120), "readnoise": 4 * u.electron, "hit_rate": 0.03, "seed": 31}
     simulated = make_stack("slit", gain=2.5 * u.electron / u.adu, **options)
     adu = stack_of(simulated)
     exposures = [CCDData(ccd.data * 2.5, unit=u.electron) for ccd in simulated.exposures]
     electrons = CRStack(exposures, readnoise=4 * u.electron)
-    made = []
     for stack in (adu, electrons):
         stack.detect(method=JointPosterior())
-        made.append(stack.combine(name))
-    np.testing.assert_allclose(made[0].data * 2.5, made[1].data, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(made[0].uncertainty.array * 2.5**2, made[1].uncertainty.array, rtol=2e-3)
+    for name in ("meanjoint", "meancr2", "mediancr"):
+        one, other = (stack.combine(name) for stack in (adu, electrons))
+        np.testing.assert_allclose(one.data * 2.5, other.data, rtol=1e-4, atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(one.uncertainty.array * 2.5**2, other.uncertainty.array, rtol=2e-3, err_msg=name)
 
 
 def test_excess_variance_counts_in_each_exposure(tmp_path):

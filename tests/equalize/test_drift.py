@@ -93,7 +93,7 @@ def test_change_of_an_image():
     assert variance[SHAPE[0] // 2, SHAPE[1] // 2] < 1e-4
 
 
-def arcs(shift, stretch, shape=(160, 300)):
+def arcs(shift, stretch, shape=(110, 300)):
     """Emission lines of up to 40 000 electrons, integrated over the pixels."""
     rng, columns = np.random.default_rng(2), np.arange(shape[1])
     places = np.linspace(9, shape[1] - 9, 26) + rng.uniform(-4, 4, 26)
@@ -125,7 +125,7 @@ def test_the_feet_of_lines_that_drift_are_within_the_errors(shifts, stretch):
     left = expected - less
     z = np.abs(left - left.mean(axis=0)) / np.sqrt(variance_of(mean) + variance)
     feet = (mean < 100) & (mean > 6)
-    assert np.count_nonzero(feet) > 10_000
+    assert np.count_nonzero(feet) > 7000
     # without the ripple 1.45 and 3.3
     assert z[:, feet].max() < 1.42
     # away from lines, little is added

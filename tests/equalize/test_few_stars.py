@@ -37,9 +37,9 @@ def _measured(seed, widths, throughputs, brightest):
 @pytest.mark.parametrize("brightest", [3e4, 1e5])
 def test_a_change_of_seeing_is_no_change_of_throughput(brightest):
     """The light of faint stars in their cores falls by ten per cent, and the throughput is 1."""
-    found = [_measured(seed, (3.0, 3.1, 3.4), (1, 1, 1), brightest) for seed in range(6)]
+    found = [_measured(seed, (3.0, 3.1, 3.4), (1, 1, 1), brightest) for seed in range(4)]
     factors, errors = np.swapaxes(found, 0, 1)
-    assert (factors != 1).any(axis=1).sum() > 3
+    assert (factors != 1).any(axis=1).sum() > 2
     assert np.abs(factors - 1).max() < 0.07
     pulls = ((factors - 1) / np.where(errors > 0, errors, 1))[errors > 0]
     assert np.sqrt(np.mean(pulls**2)) < 2

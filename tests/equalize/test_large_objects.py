@@ -33,7 +33,7 @@ def galaxy_with_clusters(shift, seed):
     return scene
 
 
-@pytest.mark.parametrize(("n", "seed"), [(2, 1), (2, 2), (3, 1), (3, 2)])
+@pytest.mark.parametrize(("n", "seed"), [(2, 1), (3, 2)])
 def test_a_galaxy_does_not_hide_a_shift_of_its_clusters(n, seed):
     rng = np.random.default_rng(seed)
     scenes = [galaxy_with_clusters(shift, seed) for shift in SHIFTS[:n]]

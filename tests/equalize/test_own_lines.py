@@ -41,8 +41,9 @@ def turned(cube, axis):
     return np.ascontiguousarray(cube if axis == "x" else cube.transpose(0, 2, 1))
 
 
-@pytest.mark.parametrize("axis", ["x", "y"])
-@pytest.mark.parametrize(("n", "tilt"), [(2, 0.0), (3, 0.0), (3, 0.006), (4, 0.02)])
+@pytest.mark.parametrize(
+    ("n", "tilt", "axis"), [(2, 0.0, "x"), (3, 0.0, "x"), (3, 0.0, "y"), (3, 0.006, "y"), (4, 0.02, "x")]
+)
 def test_a_trail_along_an_axis_is_masked(n, axis, tilt):
     trail = line(123, tilt=tilt)
     cube = turned(with_trail(n, trail), axis)

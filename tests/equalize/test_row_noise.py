@@ -42,8 +42,7 @@ def test_a_warning_of_noise_in_rows(sigma):
 
 
 @pytest.mark.filterwarnings("ignore:the exposures scatter by")  # differences along a row contain the levels of columns
-@pytest.mark.parametrize("along", ["rows", "columns"])
-@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize(("n", "along"), [(2, "rows"), (4, "columns")])
 def test_the_noise_of_rows_is_in_the_variance_of_combined_images(n, along, tmp_path):
     """The decision knows the level of each row, but the mean of the exposures keeps the mean of these levels."""
     rng = np.random.default_rng(26)

@@ -42,8 +42,7 @@ def test_no_warning_of_uncertainties():
     warn_of_photon_counting(load_exposures(images, readnoise=0.3 * u.electron))
 
 
-@pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize(("n", "turned"), [(2, True), (3, False)])
 def test_counted_photons_look_like_a_shift_only_where_stars_move(n, turned):
     """Values that are no normal values were taken for structures that are shifted, in exposures without a star."""
     rng = np.random.default_rng(1)

@@ -21,9 +21,9 @@ def exposures(n, shape=(120, 120), n_hits=50):
     return [CCDData(plane.astype(np.float32), unit=u.electron) for plane in noisy], hits
 
 
-@pytest.mark.parametrize("n", [5, 10])
-def test_clean_values_of_many_exposures_are_not_flagged(n):
-    ccds, hits = exposures(n)
+@pytest.mark.parametrize(("n", "side"), [(5, 120), (8, 100)])
+def test_clean_values_of_many_exposures_are_not_flagged(n, side):
+    ccds, hits = exposures(n, (side, side), side**2 // 288)
     stack = CRStack(ccds, readnoise=READNOISE * u.electron)
     near = np.array([binary_dilation(plane > 0, np.ones((3, 3))) for plane in hits])
     lost, bias = {}, {}

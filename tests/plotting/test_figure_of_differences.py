@@ -15,12 +15,13 @@ from crstack.exceptions import InputError
 from crstack.plotting import plot_differences
 from crstack.plotting.differences import TERMS, _draw_numbers
 
+SHAPE = (120, 140)
 FACTORS, OFFSETS = (0.85, 1.0, 1.12), ((0.15, -0.1), (0.0, 0.0), (-0.15, 0.1))
 
 
 @pytest.fixture(scope="module")
 def stack():
-    found = stack_of(make_stack("slit", (180, 200), flux_factors=FACTORS, offsets=OFFSETS, seed=4))
+    found = stack_of(make_stack("slit", SHAPE, flux_factors=FACTORS, offsets=OFFSETS, seed=4))
     found.detect(JointPosterior())
     return found
 
@@ -83,7 +84,7 @@ def test_a_pattern_and_hot_pixels_have_panels_where_they_differ(column, title, l
 def test_images_are_what_each_exposure_is_expected_to_hold_more(stack):
     below = stack.plot.differences().subfigs[-1]
     images = [np.asarray(axes.images[0].get_array()) for axes in below.axes[:3]]
-    truth = make_stack("slit", (180, 200), flux_factors=FACTORS, offsets=OFFSETS, seed=4).expected
+    truth = make_stack("slit", SHAPE, flux_factors=FACTORS, offsets=OFFSETS, seed=4).expected
     bright = truth[1] > 500
     for image, factor in zip(images, FACTORS, strict=True):
         assert np.median(image[bright] / truth[1][bright]) == pytest.approx(factor - 1, abs=0.03)
@@ -114,7 +115,7 @@ def test_nothing_to_draw():
 @pytest.fixture(scope="module")
 def of_sky():
     """A slit whose lines of the sky differ in brightness."""
-    found = stack_of(make_stack("slit", (180, 200), sky_factors=(1.0, 1.12, 0.9), seed=4))
+    found = stack_of(make_stack("slit", SHAPE, sky_factors=(1.0, 1.12, 0.9), seed=4))
     found.detect(JointPosterior())
     return found
 
@@ -138,7 +139,7 @@ def test_spectra_of_what_is_added_and_responses(of_sky):
             if (line.setting == "response", line.axis) == (is_response, "y" if of_columns else "x")
         )
         np.testing.assert_array_equal(curves, profile)
-        assert [len(one) for one in curves] == [200 if of_columns else 180] * 3
+        assert [len(one) for one in curves] == [SHAPE[1] if of_columns else SHAPE[0]] * 3
     labels = [text.get_text() for text in middle.axes[-1].get_legend().get_texts()]
     assert labels == ["exposure 1", "exposure 2", "exposure 3"]
 
@@ -147,7 +148,7 @@ def test_title_names_each_kind_once(of_sky):
     # lines that differ are fitted twice: in each row alone, and with their neighbours
     measured = of_sky.joint_posterior().measured
     measured = replace(measured, lines=measured.lines * 2, profiles=measured.profiles * 2)
-    figure = plot_differences(measured, [np.zeros((180, 200))] * 3)
+    figure = plot_differences(measured, [np.zeros(SHAPE)] * 3)
     words = figure.get_suptitle().split("\n")[1].split("; ")
     assert sorted(words) == sorted({line.words for line in measured.lines})
 
@@ -222,7 +223,7 @@ def test_many_exposures_are_in_several_rows():
 @pytest.mark.parametrize("number", [2, 5, 6])
 def test_titles_of_panels_do_not_overlap(stack, number):
     measured = stack.joint_posterior().measured
-    figure = plot_differences(measured, [np.full((180, 200), float(i)) for i in range(number)])
+    figure = plot_differences(measured, [np.full(SHAPE, float(i)) for i in range(number)])
     figure.draw_without_rendering()
     panels = [axes for axes in figure.subfigs[-1].axes if axes.images and axes.get_title()]
     assert len(panels) == number
@@ -235,7 +236,7 @@ def test_titles_of_panels_do_not_overlap(stack, number):
 
 def test_blocks(stack):
     measured = stack.joint_posterior().measured
-    figure = plot_differences(measured, [np.full((180, 200), one) for one in (-1.0, 0.0, 1.0)], resolution=20)
+    figure = plot_differences(measured, [np.full(SHAPE, one) for one in (-1.0, 0.0, 1.0)], resolution=20)
     images = [axes.images[0].get_array() for axes in figure.subfigs[-1].axes[:3]]
     assert max(images[0].shape) <= 20
     assert [float(one.mean()) for one in images] == [-1, 0, 1]

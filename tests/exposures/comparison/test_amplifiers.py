@@ -123,17 +123,16 @@ def test_four_levels_of_four_amplifiers():
 
 @pytest.mark.parametrize("scene", ["imaging", "ifu", "slit", "echelle"])
 @pytest.mark.parametrize(
-    "options",
+    ("options", "seed"),
     [
-        {"seeing": (2.0, 2.6, 3.4)},
-        {"offsets": ((0, 0), (0.4, -0.3), (-5, 3))},
-        {"sky_factors": (1, 1.5, 0.7), "flux_factors": (1, 0.5, 1.2)},
+        ({"seeing": (2.0, 2.6, 3.4)}, 20),
+        ({"offsets": ((0, 0), (0.4, -0.3), (-5, 3))}, 21),
+        ({"sky_factors": (1, 1.5, 0.7), "flux_factors": (1, 0.5, 1.2)}, 22),
     ],
 )
-@pytest.mark.parametrize("shift", range(3))
-def test_no_step_where_there_is_none(scene, options, shift):
+def test_no_step_where_there_is_none(scene, options, seed):
     """Fibres, traces, orders and lines at the middle of the image change with seeing, place and brightness."""
-    planes = planes_of(scene, sky=50, seed=20 + shift, **options)
+    planes = planes_of(scene, sky=50, seed=seed, **options)
     assert found_in(planes) == []
     assert found_in(planes[:2]) == []
 

@@ -109,7 +109,7 @@ def test_exposures_that_are_all_apart_have_one_warning(shifts, words):
     (found,) = messages(images)
     start = f"the exposures are shifted against exposure 1: {words} pixels, which is more than the 16 that are measured"
     assert found.startswith(start)
-    if len(shifts) == 4:
+    if len(set(shifts)) == 2:
         (again,) = messages(images, detect=True)
         assert again == found
 

@@ -43,8 +43,9 @@ def load(images, **options):
     return stack_of(images, **options).exposures
 
 
-@pytest.mark.parametrize("place", [0, 3])
-@pytest.mark.parametrize(("move", "words"), [(20, "shifted by .*, or leave it out if it is of an"), (None, "field")])
+@pytest.mark.parametrize(
+    ("place", "move", "words"), [(0, 20, "shifted by .*, or leave it out if it is of an"), (3, None, "field")]
+)
 def test_values_of_an_exposure_unlike_the_others_are_not_used(place, move, words):
     """The others lost all their hits. Their other checks are made."""
     images = field(1, 3)
