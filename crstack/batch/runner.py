@@ -12,6 +12,7 @@ from crstack.batch.stacks import Stack, as_stacks
 from crstack.batch.table import results_table, write_results
 from crstack.batch.workers import in_processes, on_executor
 from crstack.exceptions import InputError
+from crstack.pipeline.lock import DirectoryLock
 from crstack.utils.validation import check_integer
 from crstack.utils.version import code_version
 
@@ -102,7 +103,8 @@ def run(
     Raises
     ------
     InputError
-        If the stacks or the settings are wrong, or the disk is too small; nothing is written then.
+        If the stacks or the settings are wrong, the disk is too small, or another batch runs in the output directory;
+        nothing is written then.
     """
     check_integer("n_workers", n_workers, minimum=1)
     stacks = as_stacks(stacks, settings)
@@ -116,18 +118,23 @@ def run(
 
         check_space_of_jobs(jobs, output)
     output.mkdir(parents=True, exist_ok=True)
-    results = _Results([stack.name for stack in stacks], output / RESULTS, progress)
-    for name in results.names:
-        if reasons[name] is None:
-            earlier = Record.read(output / name).row
-            results.add({**earlier, "state": "skipped", "message": "complete and up to date"})
-    show = under_way and (lambda some: under_way([job.stack.name for job in some], len(results.rows), len(stacks)))
-    if executor is None:
-        running = in_processes(compute, jobs, n_workers, show)
-    else:
-        running = on_executor(executor, compute, jobs, under_way=show)
-    for job, future in running:
-        results.add(outcome(job, future))
+    lock = DirectoryLock(output)
+    lock.acquire()
+    try:
+        results = _Results([stack.name for stack in stacks], output / RESULTS, progress)
+        for name in results.names:
+            if reasons[name] is None:
+                earlier = Record.read(output / name).row
+                results.add({**earlier, "state": "skipped", "message": "complete and up to date"})
+        show = under_way and (lambda some: under_way([job.stack.name for job in some], len(results.rows), len(stacks)))
+        if executor is None:
+            running = in_processes(compute, jobs, n_workers, show)
+        else:
+            running = on_executor(executor, compute, jobs, under_way=show)
+        for job, future in running:
+            results.add(outcome(job, future))
+    finally:
+        lock.release()
     return results.table
 
 

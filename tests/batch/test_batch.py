@@ -268,3 +268,20 @@ def test_a_disk_that_is_too_small_for_all_stacks_is_refused(night, exposure_file
             run(exposure_files, settings, plots=False, executor=pool, redo=True)
         free.free = of_one
         assert set(run(exposure_files, settings, plots=False, executor=pool, redo=True)["state"]) == {"done"}
+
+
+def test_two_batches_in_one_directory(exposure_files, settings, in_this_process, tmp_path):
+    """The second is refused: each would remove the unfinished products of the other."""
+    messages = []
+
+    def second(names, n_finished, n_stacks):
+        with pytest.raises(InputError, match="output directory must not be in use by another run; got .*out, used by"):
+            run(exposure_files, settings, output_dir=tmp_path / "out", executor=in_this_process, plots=False)
+        messages.append(names)
+
+    options = {"output_dir": tmp_path / "out", "executor": in_this_process, "plots": False}
+    table = run(exposure_files, settings, under_way=second, **options)
+    assert messages
+    assert states(table) == {"star": "done", "galaxy": "done"}
+    # the lock is released
+    assert states(run(exposure_files, settings, **options)) == {"star": "skipped", "galaxy": "skipped"}
