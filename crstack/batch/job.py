@@ -34,12 +34,15 @@ class Job:
         Whether figures and report are drawn.
     reason : str
         Why it is computed again; empty for the first time.
+    drop_unusable : bool
+        Whether it continues without exposures that cannot be used.
     """
 
     stack: Stack
     output: Path
     plots: bool = True
     reason: str = ""
+    drop_unusable: bool = False
 
     @property
     def directory(self):
@@ -79,7 +82,7 @@ def compute(job):
     shutil.rmtree(job.unfinished, ignore_errors=True)  # left by a worker that was killed
     write_parameters(job)
     try:
-        row = write_products(job.parameters, job.unfinished, job.plots, LOG)
+        row = write_products(job.parameters, job.unfinished, LOG, plots=job.plots, drop_unusable=job.drop_unusable)
     except BaseException:
         shutil.rmtree(job.unfinished, ignore_errors=True)
         raise

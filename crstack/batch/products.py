@@ -10,7 +10,7 @@ from crstack.pipeline.mosaic import run_any
 __all__ = ["write_products"]
 
 
-def write_products(parameters, directory, plots, log_name):
+def write_products(parameters, directory, log_name, *, plots, drop_unusable=False):
     """Run a parameter file, with a log file and no output on the screen.
 
     Parameters
@@ -19,10 +19,12 @@ def write_products(parameters, directory, plots, log_name):
         Parameter file.
     directory : path-like
         Directory of the products; made if it does not exist.
-    plots : bool
-        Whether to draw figures and report.
     log_name : str
         Name of the log file in ``directory``.
+    plots : bool
+        Whether to draw figures and report.
+    drop_unusable : bool, optional
+        Whether to continue without exposures that cannot be used.
 
     Returns
     -------
@@ -41,6 +43,7 @@ def write_products(parameters, directory, plots, log_name):
             parameters,
             directory,
             plots=plots,
+            drop_unusable=drop_unusable,
             interactive=False,
             each=lambda masks: chips.append(_numbers(masks, console.warnings)),
             console=console,

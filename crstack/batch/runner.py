@@ -61,6 +61,7 @@ def run(
     n_workers: int = 1,
     redo: bool = False,
     plots: bool = True,
+    drop_unusable: bool = False,
     progress: Callable | None = None,
     under_way: Callable | None = None,
 ) -> Table:
@@ -88,6 +89,8 @@ def run(
         Compute all stacks, complete or not.
     plots : bool, optional
         Whether to draw the figures and the report of each stack.
+    drop_unusable : bool, optional
+        Whether stacks continue without exposures that are blank, of another field or shifted too far.
     progress : callable, optional
         Called as ``progress(row, n_finished, n_stacks)`` with the row of each stack as it finishes.
     under_way : callable, optional
@@ -112,7 +115,11 @@ def run(
     if output.exists() and not output.is_dir():
         raise InputError(f"output directory must be a directory; got {output_dir}")
     reasons = plan(stacks, output, redo=redo)
-    jobs = [Job(stack, output, plots, reasons[stack.name]) for stack in stacks if reasons[stack.name] is not None]
+    jobs = [
+        Job(stack, output, plots, reasons[stack.name], drop_unusable)
+        for stack in stacks
+        if reasons[stack.name] is not None
+    ]
     if jobs:
         from crstack.batch.space import check_space_of_jobs  # heavy, and needed by no batch that is complete
 

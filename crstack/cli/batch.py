@@ -34,6 +34,7 @@ def batch(
     scheduler=None,
     redo=False,
     plots=True,
+    drop_unusable=False,
     dry_run=False,
     console,
 ):
@@ -59,6 +60,8 @@ def batch(
         Run all stacks, complete or not.
     plots : bool, optional
         Whether to draw figures and reports.
+    drop_unusable : bool, optional
+        Whether stacks continue without exposures that cannot be used.
     dry_run : bool, optional
         List the stacks, and run none.
     console : `~crstack.pipeline.console.Console`
@@ -98,6 +101,7 @@ def batch(
             n_workers=n_workers,
             redo=redo,
             plots=plots,
+            drop_unusable=drop_unusable,
             progress=shown.finished,
             under_way=shown.under_way,
         )

@@ -103,6 +103,7 @@ def do_batch(arguments, console):
         scheduler=arguments.scheduler,
         redo=arguments.redo,
         plots=not arguments.no_plots,
+        drop_unusable=arguments.drop_unusable,
         dry_run=arguments.dry_run,
         console=console,
     )

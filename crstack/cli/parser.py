@@ -284,11 +284,7 @@ def _add_work(run):
     run.add_argument(
         "--json", action="store_true", help="print the numbers of the run as JSON, and nothing else, to standard output"
     )
-    run.add_argument(
-        "--drop-unusable",
-        action="store_true",
-        help="continue without exposures that are blank, of another field or shifted too far",
-    )
+    _add_drop_unusable(run)
     run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
     run.add_argument("--no-plots", action="store_true", help="draw no figures, and write no report")
     run.add_argument(
@@ -353,6 +349,7 @@ def _add_batch(commands):
         help="use only files whose header has this value; may be repeated",
     )
     batch.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler")
+    _add_drop_unusable(batch)
     batch.add_argument("--no-plots", action="store_true", help="draw no figures, and write no reports")
     batch.add_argument("--redo", action="store_true", help="run all stacks, complete or not")
     batch.add_argument(
@@ -360,6 +357,14 @@ def _add_batch(commands):
     )
     _add_log_level(batch)
     batch.set_defaults(run=do_batch)
+
+
+def _add_drop_unusable(command):
+    command.add_argument(
+        "--drop-unusable",
+        action="store_true",
+        help="continue without exposures that are blank, of another field or shifted too far",
+    )
 
 
 def _add_demo(commands):

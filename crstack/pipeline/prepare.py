@@ -14,6 +14,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.input.place import expected_bytes, expected_bytes_of_files
 from crstack.exposures.input.trimming import trimmed_shape
 from crstack.files.fits_writing import ending_of
+from crstack.files.names import short_names
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.pipeline.inputs import (
@@ -176,7 +177,7 @@ def prepare(
         stack.check_masks(given, f"masks of {crmasks}")
     used = stack.exposures.names
     if len(used) < len(paths):
-        paths = [path for path in paths if str(path) in used or path.name in used]
+        paths = [path for path, name in zip(paths, short_names(paths), strict=True) if name in used]
     masks_path = None if crmasks is None else crmasks if hasattr(crmasks, "chip") else Path(crmasks)
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 

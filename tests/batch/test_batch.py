@@ -275,7 +275,7 @@ def test_two_batches_in_one_directory(exposure_files, settings, in_this_process,
     messages = []
 
     def second(names, n_finished, n_stacks):
-        with pytest.raises(InputError, match="output directory must not be in use by another run; got .*out, used by"):
+        with pytest.raises(InputError, match=r"must not be in use by another run; got .*out, used by"):
             run(exposure_files, settings, output_dir=tmp_path / "out", executor=in_this_process, plots=False)
         messages.append(names)
 
@@ -285,3 +285,20 @@ def test_two_batches_in_one_directory(exposure_files, settings, in_this_process,
     assert states(table) == {"star": "done", "galaxy": "done"}
     # the lock is released
     assert states(run(exposure_files, settings, **options)) == {"star": "skipped", "galaxy": "skipped"}
+
+
+def test_stacks_without_exposures_that_cannot_be_used(exposure_files, night, capsys):
+    """The remedy of the message of the failed stack."""
+    header = fits.getheader(exposure_files["star"][0])
+    fits.writeto("blank.fits", np.full((60, 80), np.nan), header)
+    document = yaml.safe_load(Path("night.yaml").read_text())
+    document["stacks"] = {"star": [*exposure_files["star"], "blank.fits"]}
+    Path("night.yaml").write_text(yaml.safe_dump(document))
+    command = ["batch", "night.yaml", "--output-dir", "out", "--no-plots"]
+    assert main(command) == 1
+    assert "(command: --drop-unusable)" in capsys.readouterr().err
+    assert main([*command, "--drop-unusable"]) == 0
+    (row,) = Table.read("out/results.ecsv")
+    assert row["state"] == "done"
+    assert "blank.fits; it is left out" in row["warnings"]
+    assert MaskSet.read("out/star/crmasks.fits").n_exposures == 3
