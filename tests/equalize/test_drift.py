@@ -126,7 +126,7 @@ def test_the_feet_of_lines_that_drift_are_within_the_errors(shifts, stretch):
     z = np.abs(left - left.mean(axis=0)) / np.sqrt(variance_of(mean) + variance)
     feet = (mean < 100) & (mean > 6)
     assert np.count_nonzero(feet) > 7000
-    # without the ripple 1.45 and 3.3
+    # without the ripple up to 3.0
     assert z[:, feet].max() < 1.42
     # away from lines, little is added
     assert np.median(variance[mean < 5.001]) < 0.5

@@ -138,7 +138,7 @@ def test_bad_values_neither_pull_offsets_nor_leave_edges():
 
 
 def test_expected_images_are_shifted_and_scaled():
-    simulated = simulate(offsets=SHIFTS, flux_factors=(0.8, 1.0, 1.2), hit_rate=0.03)
+    simulated = simulate(shape=(160, 180), offsets=SHIFTS, flux_factors=(0.8, 1.0, 1.2), hit_rate=0.03)
     stack = stack_of(simulated, flux_factors=(0.8, 1.0, 1.2), offsets=SHIFTS)
     inside = (slice(5, -5), slice(5, -5))
     noise = np.sqrt(simulated.noise.variance(simulated.expected))

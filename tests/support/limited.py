@@ -1,6 +1,7 @@
 """Stacks in little memory."""
 
 import gc
+from functools import cache
 
 import numpy as np
 
@@ -17,6 +18,12 @@ SHAPE = (250, 270)
 
 def simulated(n, scene="imaging", **options):
     return make_stack(scene, shape=SHAPE, n_exposures=n, seed=7, **options)
+
+
+@cache
+def three():
+    """Three exposures that several tests share. Not to be changed."""
+    return simulated(3)
 
 
 def stack_of(one, **options):

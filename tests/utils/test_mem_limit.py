@@ -11,7 +11,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from support.limited import SHAPE, enough, resident_bytes, simulated, stack_of, too_little, with_bad_values
+from support.limited import SHAPE, enough, resident_bytes, simulated, stack_of, three, too_little, with_bad_values
 
 from crstack import (
     CRStack,
@@ -49,6 +49,7 @@ CASES = {
     "three with bad values": lambda: with_bad_values(simulated(3)),
     "five that differ": lambda: simulated(
         5, sky_factors=(1, 1.3, 0.8, 1.1, 1), offsets=[(0, 0), (0.3, 0.1)] + 3 * [(0, 0)]
+    ), (0.3, 0.1)] + 2 * [(0, 0)]
     ),
     "three with uncertainties": lambda: simulated(3, with_uncertainty=True),
 }
@@ -200,7 +201,7 @@ def test_files_are_read_by_rows_as_they_are_read_whole(ending, tmp_path, monkeyp
     """Integers with BSCALE, BZERO and BLANK; unsigned ones; an extension with a mask."""
     rng = np.random.default_rng(3)
     paths = []
-    for number in range(3):
+    for number in range(2):
         values = (2 * rng.poisson(200, SHAPE)).astype(np.int16)
         values[5, 6] = -999
         hdu = fits.ImageHDU(values)
@@ -235,7 +236,7 @@ def test_files_are_read_by_rows_as_they_are_read_whole(ending, tmp_path, monkeyp
     ],
 )
 def test_what_needs_whole_images_is_refused(what, call):
-    stack = stack_of(simulated(3), mem_limit=too_little())
+    stack = stack_of(three(), mem_limit=too_little())
     with pytest.raises(InputError, match=rf"mem_limit must be at least .* for {what} of this stack"):
         call(stack)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.limited import enough, resident_bytes, simulated, stack_of, too_little, with_bad_values
+from support.limited import enough, resident_bytes, simulated, stack_of, three, too_little, with_bad_values
 
 from crstack import (
     JointPosterior,
@@ -70,7 +70,7 @@ def test_settings_that_need_whole_images_are_refused_before_the_exposures_are_re
 
     monkeypatch.setattr(builder, "plane_of", read)
     with pytest.raises(InputError, match=rf"mem_limit must be at least .* for {words} of this stack"):
-        stack_of(simulated(3), mem_limit=too_little(), **terms)
+        stack_of(three(), mem_limit=too_little(), **terms)
 
 
 #: one image of numbers is large enough for a file
