@@ -49,7 +49,6 @@ CASES = {
     "three with bad values": lambda: with_bad_values(simulated(3)),
     "five that differ": lambda: simulated(
         5, sky_factors=(1, 1.3, 0.8, 1.1, 1), offsets=[(0, 0), (0.3, 0.1)] + 3 * [(0, 0)]
-    ), (0.3, 0.1)] + 2 * [(0, 0)]
     ),
     "three with uncertainties": lambda: simulated(3, with_uncertainty=True),
 }
