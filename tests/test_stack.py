@@ -28,6 +28,13 @@ from crstack.joint.method import JointDecision
 PYCOSMIC = PyCosmicDetector()
 
 
+@pytest.fixture(scope="module")
+def simulated():
+    """Three simulated IFU exposures, smaller than those of other tests."""
+    numbers = {"gain": 2.5 * u.electron / u.adu, "readnoise": 4 * u.electron, "bias": 500 * u.adu}
+    return make_stack("ifu", shape=(100, 120), hit_rate=0.02, seed=11, **numbers)
+
+
 def grown(mask, radius=1):
     return ndimage.maximum_filter(mask, size=2 * radius + 1)
 
@@ -49,12 +56,12 @@ def test_five_lines(simulated):
     assert isinstance(ccd, CCDData)
     assert boundary(100.0) > boundary(0.0)
     for result, words in (
-        (stack, "CRStack of <Exposures: 3 of 180 x 150"),
+        (stack, "CRStack of <Exposures: 3 of 120 x 100"),
         (diagram, "pixels, 2 simulations, min2d"),
         (boundary, "FittedBoundary SplineBoundary(n_knots=5"),
         (masks, "MaskSet of 3 exposures: MEDIANCR"),
         (PYCOSMIC, "PyCosmicDetector(sigma_det=(5.0, 3.0)"),
-        (stack.statistics, "OrderStatistics of 180 x 150"),
+        (stack.statistics, "OrderStatistics of 120 x 100"),
         (stack.exposures.noise, "NoiseModel(gain=2.5"),
     ):
         assert words in repr(result)
