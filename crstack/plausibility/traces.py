@@ -153,11 +153,19 @@ def _lights_along(trail, exposures):
         bad = ~inside if exposures.bad is None else ~inside | exposures.bad[:, *where]
         return np.where(bad, np.nan, some)
 
-    excess = np.nanmean(values(inner), axis=1) - np.nanmedian(values(outer), axis=1)
-    light = np.nanmedian(excess, axis=1)
-    scatter = SIGMA_PER_MAD * np.nanmedian(np.abs(excess - light[:, None]), axis=1)
+    light, scatter = np.array([_typical_excess(*one) for one in zip(values(inner), values(outer), strict=True)]).T
     own = light[trail.exposure - 1]
     return light / own, OF_MEDIAN * scatter / np.sqrt(length) / own
+
+
+def _typical_excess(inner, outer):
+    """Typical mean of some values (k, length) over the median of others, and its scatter; NaN where none is known."""
+    known = np.isfinite(inner).any(axis=0) & np.isfinite(outer).any(axis=0)
+    if not known.any():
+        return np.nan, np.nan
+    excess = np.nanmean(inner[:, known], axis=0) - np.nanmedian(outer[:, known], axis=0)
+    light = np.median(excess)
+    return light, SIGMA_PER_MAD * np.median(np.abs(excess - light))
 
 
 def _of_nod(exposures, measured):

@@ -9,6 +9,7 @@ from support.stacks import stack_of
 
 from crstack import CRStack
 from crstack.datasets import make_stack
+from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.not_hits.trails import Trail
 from crstack.plausibility import sentence_of_traces
@@ -104,3 +105,18 @@ def test_a_shift_that_is_given_is_no_nod():
     texts = messages(CRStack(images, **noise, offsets=[(0.0, 0.0), (0.0, 12.0)], differences=None))
     assert any("shape of a source" in one for one in texts)
     assert not any("lie at another place" in one for one in texts)
+
+
+@pytest.mark.parametrize(("bad", "named"), [(np.s_[:, 100:120], True), (np.s_[80:130, :], False)])
+def test_bad_values_over_the_width_of_a_trace(bad, named):
+    """Columns without any value, or a whole trace: NumPy warned of the mean of an empty slice."""
+    simulated = slit((1, 0.02, 1), (1, 1, 1))
+    for one in simulated.exposures[1:]:
+        one.mask = np.zeros(SHAPE, bool)
+    simulated.exposures[1].mask[bad] = True
+    with pytest.warns(CRStackWarning, match="of their light: it is of the same field"):
+        exposures = load_exposures(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = sentence_of_traces([ALONG], 0, exposures)
+    assert (found is not None and "exposure 2 has 0.0" in found) == named

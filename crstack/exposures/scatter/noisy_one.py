@@ -10,7 +10,7 @@ from crstack.utils.words import plain
 
 __all__ = ["NoisyOne", "noisy_ones"]
 
-#: least ratio of measured to stated variance of one exposure, relative to 1 and to those of all others
+#: least ratio of measured to stated variance of one exposure, relative to 1 and to those of all others, which are lower
 NOISIER = 1.35
 #: least significance of the missing variance
 SIGNIFICANCE = 5.0
@@ -86,7 +86,9 @@ def _noisy(sample, known):
         others = [one for k, one in ratios.items() if k != i]
         if i in known or not others or variance - stated[i] < SIGNIFICANCE * error:
             continue
-        if ratios[i] > NOISIER * max(1.0, *others) and not _is_correlated(sample, i, stated, ratios):
+        # where others scatter more than stated too, it is the noise of all exposures that is wrong
+        alone = ratios[i] > NOISIER * max(1.0, *others) and max(others) < NOISIER
+        if alone and not _is_correlated(sample, i, stated, ratios):
             noisy.append(NoisyOne(i, levels[i], variance, stated[i]))
     return noisy
 
