@@ -192,21 +192,23 @@ class NoiseSample:
         flat = around <= max(float(median_of_values(some)), OF_NOISE * float(np.quantile(some, FLATTEST)))
         return NoiseSample(self.values, self.own, self.stated, self.valid & flat, self.level, self.box)
 
-    def of_flattest(self):
+    def of_flattest(self, without=None):
         """The fifth of the sample in which the exposures change least along the row; the same sample if it is small.
 
         The mean of the exposures selects it, with which the differences of exposures of equal noise do not correlate.
+        The mean may be that of the exposures ``without`` one (its number), which has more noise.
         """
         known = self.valid.all(axis=0)
         if np.count_nonzero(known) < SMALL:
             return self
-        around = self._changes()
+        around = self._changes(without)
         flat = around <= float(np.quantile(around[known], FLATTEST_FIFTH))
         return NoiseSample(self.values, self.own, self.stated, self.valid & flat, self.level, self.box)
 
-    def _changes(self):
+    def _changes(self, without=None):
         """Mean absolute change (rows, nx) of the mean of the exposures along the row, around each value."""
-        mean = self.values.mean(axis=0)
+        values = self.values if without is None else np.delete(self.values, without, axis=0)
+        mean = values.mean(axis=0)
         steps = np.abs(np.diff(mean, axis=1, append=mean[:, -1:]))
         return ndimage.uniform_filter1d(steps, BESIDE, axis=1)
 

@@ -70,10 +70,15 @@ def noisy_ones(sample, known):
     """
     if len(sample.values) < 3 or not sample.valid.any(axis=(1, 2)).all():
         return []
-    found = _noisy(sample.of_flat(), known)
-    # where the mean of the exposures is flattest, the noise of a noisy one is low by chance
-    confirmed = {one.exposure for one in _noisy(sample.of_flattest(), known)} if found else ()
-    return [one for one in found if one.exposure in confirmed]
+    found = []
+    for one in _noisy(sample.of_flat(), known):
+        # where the mean with this exposure is flattest, its noise is low by chance
+        flattest = _noisy(sample.of_flattest(without=one.exposure), known)
+        both = [one, *(other for other in flattest if other.exposure == one.exposure)]
+        if len(both) == 2 and not _is_correlated(sample, one):
+            # the flat part that is chosen lowers both, but each in another way
+            found.append(max(both, key=lambda which: which.found))
+    return found
 
 
 def _noisy(sample, known):
@@ -87,14 +92,12 @@ def _noisy(sample, known):
         if i in known or not others or variance - stated[i] < SIGNIFICANCE * error:
             continue
         # where others scatter more than stated too, it is the noise of all exposures that is wrong
-        alone = ratios[i] > NOISIER * max(1.0, *others) and max(others) < NOISIER
-        if alone and not _is_correlated(sample, i, stated, ratios):
+        if ratios[i] > NOISIER * max(1.0, *others) and max(others) < NOISIER:
             noisy.append(NoisyOne(i, levels[i], variance, stated[i]))
     return noisy
 
 
-def _is_correlated(sample, i, stated, ratios):
-    """Whether neighbours of an exposure are correlated, in its differences from the others."""
-    variances = {k: ratio * stated[k] for k, ratio in ratios.items()}
-    shares = [sample.correlation([(i, k)]) * (variances[i] + variances[k]) for k in variances if k != i]
-    return median_of_values(shares) > CORRELATED * variances[i]
+def _is_correlated(sample, one):
+    """Whether neighbours are correlated in the differences of an exposure from the others, as structures are."""
+    i = one.exposure
+    return sample.correlation([(i, k) for k in range(len(sample.values)) if k != i]) > CORRELATED

@@ -42,7 +42,9 @@ def loaded(ccds):
     return found, [str(one.message) for one in caught]
 
 
-@pytest.mark.parametrize(("n", "sky", "extra", "odd"), [(3, 200, 15, 2), (5, 10, 6, 0), (4, 2000, 45, 1)])
+@pytest.mark.parametrize(
+    ("n", "sky", "extra", "odd"), [(3, 200, 15, 2), (5, 10, 6, 0), (4, 2000, 45, 1), (3, 200, 60, 1), (5, 200, 150, 4)]
+)
 def test_the_exposure_is_named_and_its_noise_is_raised(n, sky, extra, odd):
     found, (words,) = loaded(exposures(n, sky, extra, odd))
     assert words.startswith(f"exposure {odd + 1} scatters by")
