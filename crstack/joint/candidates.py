@@ -8,7 +8,7 @@ import numpy as np
 from crstack.joint.charges import HitDensity, sigma_index
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import by_parts, joined
-from crstack.joint.likelihood import NODE_REACH, NODE_STEP, log_clean, nodes_of_groups, signal_nodes
+from crstack.joint.likelihood import NODE_REACH, NODE_STEP, log_clean, nodes_of_groups, signal_nodes, widths_of
 from crstack.joint.local_prior import MOST_PIXELS, LocalPrior, local_prior
 from crstack.joint.measured_signals import MeasuredSignals
 from crstack.normal_samples import normal_range_exceeded
@@ -141,7 +141,7 @@ class Candidates:
         Returns
         -------
         nodes : `~numpy.ndarray`
-            (J, M) of the common signal, electrons; evenly spaced where there is neither a prior nor unlike noise.
+            (J, M) of the common signal, electrons.
         clean : `~numpy.ndarray`
             (N, J, M) log densities of clean values there, per standard deviation of the value.
         index : `~numpy.ndarray`
@@ -179,19 +179,23 @@ class Candidates:
         """Nodes (J, M), and their widths (J, M); None where they are evenly spaced."""
         noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
         noise = np.broadcast_to(noise / self.scales, self.values.shape)
+        slopes = self.poisson / self.scales
         if len(self.groups) < 2:
-            lowest = self._lowest_of_all(noise)
-            return signal_nodes(*lowest, len(self.values), self.fewest, self.reach, self.step), None
+            lowest = self._lowest_of_all(noise, slopes)
+            nodes = signal_nodes(*lowest, len(self.values), self.fewest, self.reach, self.step, slopes.mean(axis=0))
+            return nodes, widths_of(nodes) if slopes.any() else None
         levels, numbers = self.levels, tuple(map(len, self.groups))
         if self.unknown is not None:
             levels = np.where(self.unknown, np.inf, levels)
         lowest = np.stack([levels[list(group)].min(axis=0) for group in self.groups])
         lowest = np.where(np.isfinite(lowest), lowest, self.lowest)
         noises = np.stack([noise[list(group)].mean(axis=0) for group in self.groups])
-        return nodes_of_groups(lowest, noises, numbers, self.fewest, self.reach, self.step)
+        slopes = np.broadcast_to(slopes, (len(self.values), slopes.shape[1]))
+        slopes = np.stack([slopes[list(group)].mean(axis=0) for group in self.groups])
+        return nodes_of_groups(lowest, noises, numbers, self.fewest, self.reach, self.step, slopes)
 
-    def _lowest_of_all(self, noises):
-        """The lowest level and its noise (M,), for levels with the ``noises`` (N, M).
+    def _lowest_of_all(self, noises, slopes):
+        """The lowest level and its noise (M,), for levels with the ``noises`` (N, M) and ``slopes`` (N or 1, M or 1).
 
         No value lies far below the signal. The signal is therefore at most the lowest sum of a level and a multiple of
         its noise. If the throughputs differ, the noises of one pixel differ too.
@@ -200,6 +204,7 @@ class Candidates:
         if len(self.scales) == 1:
             return self.lowest, noise
         highest = self.levels + np.float32(NODE_REACH) * (noises - noise)
+        highest = highest + np.float32(NODE_REACH**2 / 2) * (slopes - slopes.mean(axis=0))
         if self.unknown is not None:
             highest = np.where(self.unknown, np.inf, highest)
         highest = highest.min(axis=0)

@@ -3,7 +3,16 @@
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-__all__ = ["NODE_REACH", "NODE_STEP", "hit_weights", "log_clean", "nodes_of_groups", "reach_below", "signal_nodes"]
+__all__ = [
+    "NODE_REACH",
+    "NODE_STEP",
+    "hit_weights",
+    "log_clean",
+    "nodes_of_groups",
+    "reach_below",
+    "signal_nodes",
+    "widths_of",
+]
 
 #: standard deviations covered on each side of the lowest value
 NODE_REACH = 4.8
@@ -61,11 +70,15 @@ def log_clean(value, signal, variance, poisson=1):
     return rate - photons + 0.5 * variance * t**2 - t * excess - 0.5 * np.log(2 * np.pi * (rate + variance))
 
 
-def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH), step=NODE_STEP):
+def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH), step=NODE_STEP, slope=0):
     """Nodes of the integral over the common signal, around the lowest value.
 
     Because hits only add charge, the signal cannot lie far above the lowest value. How far it may lie below it depends
     on the number of values: see `reach_below`.
+
+    A higher signal has more photon noise than the lowest value. A value that lies t standard deviations of the
+    signal below it has less than the noise of the signal: the signal is above this value by t sigma + t^2 / 2 and not
+    by t sigma, for a variance of one electron per electron, to second order in t.
 
     Parameters
     ----------
@@ -79,17 +92,30 @@ def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH),
         Standard deviations below and above the lowest value that the nodes cover.
     step : float, optional
         Distance of the nodes, in standard deviations of the mean of the values.
+    slope : float or `~numpy.ndarray`, optional
+        Variance of the photons over the signal, electrons.
 
     Returns
     -------
     nodes : `~numpy.ndarray`
-        (J, M) float32.
+        (J, M) float32, ascending; evenly spaced where the ``slope`` is 0.
     """
+    steps = _steps(n, n_known, reach, step)[:, None]
+    return lowest + steps * sigma + np.maximum(steps, 0) ** 2 * np.float32(0.5) * np.float32(slope)
+
+
+def _steps(n, n_known, reach, step):
+    """Places (J,) of the nodes, in standard deviations above the lowest value; see `signal_nodes`."""
     step = step / np.sqrt(n)
     steps = np.arange(-NODE_REACH, NODE_REACH + step, step, dtype=np.float32)
     below = min(reach[0], reach_below(n if n_known is None else n_known))
-    steps = steps[(steps >= -below - step) & (steps <= reach[1] + step)]
-    return lowest + steps[:, None] * sigma
+    return steps[(steps >= -below - step) & (steps <= reach[1] + step)]
+
+
+def widths_of(nodes):
+    """Widths of the intervals around ascending nodes (J, M), whose ends are in the middle between two nodes."""
+    middle = (nodes[1:] + nodes[:-1]) / 2
+    return np.diff(middle, axis=0, prepend=2 * nodes[:1] - middle[:1], append=2 * nodes[-1:] - middle[-1:])
 
 
 def reach_below(n):
@@ -103,7 +129,7 @@ def reach_below(n):
     return float(-ndtri(ndtr(-NODE_REACH) ** (2 / (n - 1)))) if n > 3 else NODE_REACH
 
 
-def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NODE_REACH), step=NODE_STEP):
+def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NODE_REACH), step=NODE_STEP, slope=0):
     """Nodes of the integral over the common signal, for groups of exposures with unlike noise.
 
     Each group has the nodes that it would have without the others. Nodes for the noisiest exposure are too far apart
@@ -121,6 +147,8 @@ def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NOD
         Standard deviations below and above the lowest value of each group that the nodes cover.
     step : float, optional
         Distance of the nodes, in standard deviations of the mean of the values of a group.
+    slope : float or `~numpy.ndarray`, optional
+        (K, 1) or (K, M) variance of the photons over the signal of each group, electrons.
 
     Returns
     -------
@@ -130,11 +158,12 @@ def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NOD
         (J, M) float32 share of each node in the integral, electrons.
     """
     known = numbers if n_known is None else [max(n - sum(numbers) + n_known, 1) for n in numbers]
-    nodes = [signal_nodes(*group, reach, step) for group in zip(lowest, sigma, numbers, known, strict=True)]
-    steps = [
-        np.broadcast_to(np.float32(step / np.sqrt(n)) * one, own.shape)
-        for one, n, own in zip(sigma, numbers, nodes, strict=True)
-    ]
+    slopes = np.broadcast_to(np.float32(slope), (len(numbers), *np.shape(slope)[1:]))
+    nodes, steps = [], []
+    for low, one, n, n_least, by in zip(lowest, sigma, numbers, known, slopes, strict=True):
+        nodes.append(signal_nodes(low, one, n, n_least, reach, step, by))
+        above = np.maximum(_steps(n, n_least, reach, step), 0)[:, None]
+        steps.append(np.broadcast_to(np.float32(step / np.sqrt(n)) * (one + by * above), nodes[-1].shape))
     nodes, steps = (np.concatenate(one).astype(np.float32) for one in (nodes, steps))
     order = nodes.argsort(axis=0)
     nodes, steps = (np.take_along_axis(one, order, axis=0) for one in (nodes, steps))

@@ -44,8 +44,7 @@ def posterior_signal(field, candidates, population, which=None):
     Notes
     -----
     With a uniform prior, the posterior mean of a Poisson rate is one photon above the mean of the counted photons. With
-    the inverse of the variance as prior, it is this mean. The prior of the stack is not used, and the nodes are evenly
-    spaced.
+    the inverse of the variance as prior, it is this mean. The prior of the stack is not used.
     """
     which = np.ones(len(candidates), bool) if which is None else which
     found, evenly = np.zeros(len(candidates)), replace(candidates, prior=None)
