@@ -9,6 +9,7 @@ from crstack.plausibility.beside_trails import warn_of_flags_beside_trails
 from crstack.plausibility.counts import of_coincidences, of_mean
 from crstack.plausibility.flagged_structures import warn_of_flagged_structures
 from crstack.plausibility.noise import of_hidden_hits, of_noise, unflagged, warn_of_understated_noise
+from crstack.plausibility.noisy_pixels import warn_of_noisy_pixels
 from crstack.plausibility.pixel_response import of_pixel_response
 from crstack.plausibility.regions import warn_of_region
 from crstack.plausibility.shifts import sentences_of_shifts
@@ -106,10 +107,10 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
         If the masks are not plausible and it was not given.
     CRStackWarning
         If the joint decision has measured more noise than is stated. If values scatter by less than is stated. If the
-        stated noise is wrong in parts of the image. There is none of these if reading the exposures has given a warning
-        on the noise. If a region of an exposure has another level. If values are flagged beside a trail of another
-        exposure. If many pixels have one valid value. If the joint decision flags structures far more often than the
-        rest.
+        stated noise is wrong in parts of the image, or in single pixels. There is none of these if reading the
+        exposures has given a warning on the noise. If a region of an exposure has another level. If values are flagged
+        beside a trail of another exposure. If many pixels have one valid value. If the joint decision flags structures
+        far more often than the rest.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
@@ -117,11 +118,13 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     # one warning on a wrong noise is enough
     known = exposures.doubted and max_fraction is None
     sample = unflagged(masks, exposures)
+    noisy = False
     # what is measured has no meaning where stars are far apart, out of focus, or of another field
     if exposures.comparable:
         if not known:
             warn_of_understated_noise(masks, exposures)
             compare_noise_of_parts(exposures, sample, differences)
+            noisy = warn_of_noisy_pixels(masks, exposures)
         warn_of_region(masks, exposures)
         warn_of_flags_beside_trails(masks, exposures)
         warn_of_single_values(masks, exposures)
@@ -129,7 +132,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
         masks, exposures, limit, noise=noise and not known, offsets=offsets, differences=differences, sample=sample
     )
     # the method does not allow for differences, or they have a warning
-    if exposures.comparable and not sentences and getattr(masks.decision, "result", None) is not None:
+    if exposures.comparable and not (sentences or noisy) and getattr(masks.decision, "result", None) is not None:
         warn_of_flagged_structures(masks, exposures)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
