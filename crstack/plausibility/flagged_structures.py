@@ -158,7 +158,8 @@ def warn_of_flagged_structures(masks: MaskSet, exposures: Exposures) -> None:
     if not found or any((masks.codes[exposure_name(i)] == Code.MOVED).any() for i in range(len(exposures))):
         return
     numbers = ", ".join(
-        f"{min(one.flagged, 1):.1%} of those of {exposures.names[one.exposure]} ({one.times:.2g} times the share elsewhere)"
+        f"{min(one.flagged, 1):.1%} of those of {exposures.names[one.exposure]} "
+        f"({one.times:.2g} times the share elsewhere)"
         for one in found
     )
     warn_user(

@@ -125,7 +125,8 @@ def warn_of_noisy_pixels(masks: MaskSet, exposures: Exposures) -> bool:
     Parameters
     ----------
     masks, exposures
-        As for `noisy_pixels`. With two exposures there is no warning, because one other value shows no scatter.
+        As for `noisy_pixels`. With two exposures there is no warning, because one other value shows no scatter. Nor is
+        there one for masks of a method that does not measure how the exposures differ.
 
     Returns
     -------
@@ -137,7 +138,9 @@ def warn_of_noisy_pixels(masks: MaskSet, exposures: Exposures) -> bool:
     CRStackWarning
         With the number of these values and a remedy.
     """
-    found = noisy_pixels(masks, exposures) if len(exposures) > 2 else None
+    if len(exposures) < 3 or masks.probability is None:
+        return False
+    found = noisy_pixels(masks, exposures)
     if found is None or found.per_million < PER_MILLION:
         return False
     if found.noisy < max(FEWEST, SHARE * found.single, SIGNIFICANCE * np.sqrt(CHANCE * found.single)):
