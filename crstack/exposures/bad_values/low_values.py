@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.exposures.scatter.noise_sample import noise_ratio
+from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads, row_bands
@@ -48,6 +48,8 @@ MOST = 0.1
 AT_ONCE = 1 << 15
 #: size of the sample for the levels
 SAMPLE = 20_000
+#: ratio of the variance of one exposure to that of the others from which on it counts as noisier
+NOISIER = 1.35
 
 
 def find_low_values(exposures):
@@ -116,9 +118,9 @@ class _Search:
         step = max(int(np.sqrt(np.prod(self.shape) / SAMPLE)), 1)
         levels = np.array([median_of_values(plane[::step, ::step]) for plane in exposures.data], np.float32)
         self.levels = levels - median_of_values(levels)
-        ratios, _, _ = noise_ratio(exposures.data, exposures.bad, self._variance_in)
-        #: variance of the exposures over that of the stated noise, at least 1
-        self.factor = max(float(median_of_values(ratios)) ** 2, 1.0) if ratios else 1.0
+        sample = NoiseSample.of(exposures.data, exposures.bad, self._variance_in)
+        #: variance of each exposure over that of the stated noise, at least 1
+        self.factors = _variances_over_stated(sample.ratios(cyclic_pairs(range(self.n))), self.n)
 
     def _variance_in(self, i, expected, box):
         return self.noises[i].cutout(box).variance(expected)
@@ -127,7 +129,7 @@ class _Search:
         """Variance of values of an exposure at some pixels."""
         if not np.size(signal):  # images of gain or read noise have no cut-out of no pixels
             return np.zeros_like(signal)
-        return self.factor * self.noises[i].cutout(where).variance(signal)
+        return self.factors[i] * self.noises[i].cutout(where).variance(signal)
 
     def values(self, where):
         """Values of all exposures (N, ...) at a common level; NaN where bad."""
@@ -253,6 +255,21 @@ class _Search:
             scaled = own - middle * (level / expected)
         deviation = np.where((level > 0) & (expected > 0), np.maximum(deviation, scaled), deviation)
         return deviation / np.sqrt(np.maximum(2 * OF_DIFFERENCE * variance, spread**2))
+
+
+def _variances_over_stated(ratios, n):
+    """Variance of each of ``n`` exposures over the stated one, at least 1, from the ratios of `cyclic_pairs`.
+
+    It is that of the usual pair, except for one exposure whose two pairs scatter more than the others.
+    """
+    known = [one for one in ratios if one is not None]
+    usual = max(float(median_of_values(known)) ** 2, 1.0) if known else 1.0
+    if n < 3 or len(known) < n:
+        return [usual] * n
+    # the variance of a difference is the sum of two
+    pairs = np.square(ratios)
+    own = 2 * np.minimum(pairs, np.roll(pairs, 1)) - pairs.min()
+    return [float(max(one, usual)) if one > NOISIER * pairs.min() else usual for one in own]
 
 
 def _parts(values):
