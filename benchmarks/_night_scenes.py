@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData
-from scipy import ndimage
+from scipy import ndimage, signal
 
 from crstack.datasets import make_stack
 from crstack.datasets.hits import make_hits
@@ -82,16 +82,13 @@ def _stamps(shape, x, y, radius, profile):
     """Sum over sources k of ``profile(k, dx, dy)``, averaged over the pixels."""
     image = np.zeros(shape)
     steps = (np.arange(FINE) + 0.5) / FINE - 0.5
-    for k, (a, b) in enumerate(zip(x, y, strict=True)):
-        columns = np.arange(max(int(a) - radius, 0), min(int(a) + radius + 1, shape[1]))
-        rows = np.arange(max(int(b) - radius, 0), min(int(b) + radius + 1, shape[0]))
-        if not (len(rows) and len(columns)):
-            continue
-        dx = (columns[:, None] + steps).ravel() - a
-        dy = (rows[:, None] + steps).ravel() - b
+    for k, at in enumerate(zip(y, x, strict=True)):
+        rows, columns = (np.arange(int(place) - radius, int(place) + radius + 1) for place in at)
+        dy, dx = ((one[:, None] + steps).ravel() - place for one, place in zip((rows, columns), at, strict=True))
         values = profile(k, dx[None, :], dy[:, None])
         values = values.reshape(len(rows), FINE, len(columns), FINE).mean(axis=(1, 3))
-        image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += values
+        inside = [(one >= 0) & (one < length) for one, length in zip((rows, columns), shape, strict=True)]
+        image[np.ix_(rows[inside[0]], columns[inside[1]])] += values[np.ix_(*inside)]
     return image
 
 
@@ -126,7 +123,7 @@ def imaging(
 ):
     """Stars and galaxies, and a share of hot pixels; what differs cycles through the exposures.
 
-    In the corners, stars are wider by a share ``corners``.
+    In the corners, the seeing is worse by a share ``corners``.
     """
     rng = np.random.default_rng([seed, 1])
     ny, nx = shape
@@ -142,17 +139,20 @@ def imaging(
         def profile(k, dx, dy):
             along = dx * np.cos(angle[k]) + dy * np.sin(angle[k])
             across = (dy * np.cos(angle[k]) - dx * np.sin(angle[k])) / flat[k]
-            return peak[k] * np.exp(-np.sqrt(along**2 + across**2 + (seeing / 2) ** 2) / scale[k])
+            # seen through the same seeing as the stars
+            light = peak[k] * np.exp(-np.hypot(along, across) / scale[k])
+            star = _moffat(seeing, np.ones(n_galaxies))(k, dx - np.median(dx), dy - np.median(dy))
+            return signal.fftconvolve(light, star / star.sum(), mode="same")
 
         return profile
 
     expected, plain = [], []
     columns, rows = np.meshgrid(np.arange(nx) / nx - 0.5, np.arange(ny) / ny - 0.5)
-    far = ((2 * x / nx - 1) ** 2 + (2 * y / ny - 1) ** 2) / 2
+    far, gfar = (((2 * one / nx - 1) ** 2 + (2 * other / ny - 1) ** 2) / 2 for one, other in ((x, y), (gx, gy)))
     settings = (sky, slope, fwhm, corners, flux, shift)
     for level, tilt, seeing, wider, factor, (dx, dy) in zip(*(_per_exposure(one, n) for one in settings), strict=True):
         scene = _stamps(shape, x + dx, y + dy, 25, _moffat(seeing * (1 + wider * far), flux_of))
-        scene += _stamps(shape, gx + dx, gy + dy, 45, galaxies(seeing))
+        scene += _stamps(shape, gx + dx, gy + dy, 45, galaxies(seeing * (1 + wider * gfar)))
         plain.append(factor * (level + tilt * columns - 0.6 * tilt * rows))
         expected.append(factor * scene + plain[-1])
     if hot:

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
-from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO
+from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO, median_without_hits
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.variance import place_variance, places
 from crstack.equalize.variance.hits_of_two import HIT_SIGMA, HitsOfTwo, crossings
@@ -195,3 +195,21 @@ def test_hits_are_no_error_of_stars_whose_sky_or_throughput_differs(differences,
     near = np.array([dilate(one > 0, 1) for one in hits])
     assert (masks.crmasks & ~near).sum() <= 12
     assert (masks.crmasks & ~near)[:, bright].sum() <= 1
+
+
+def test_the_core_of_a_sharper_star_is_no_hit():
+    """The change by the seeing is too small as long as the common image takes the core for a hit."""
+    rows, columns = np.mgrid[:31, :31] - 15
+    star = (100 + 3000 * np.exp(-(rows**2 + columns**2) / 4)).astype(np.float32)
+    core = np.where((rows == 0) & (columns == 0), np.float32(1), np.float32(0))
+    # what is left of it after a change of 900 electrons between the two, and a hit beside the star
+    cube = np.stack([star + 900 * core, star])
+    cube[1, 2, 2] += 900
+    changes = [450 * core, -450 * core]
+
+    def common(*changes):
+        return median_without_hits(cube.copy(), lambda signal: signal + 16, 0.1, *changes)
+
+    assert common()[15, 15] == star[15, 15]
+    assert common(changes)[15, 15] == star[15, 15] + 450
+    assert common(changes)[2, 2] == star[2, 2]

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
 from crstack.equalize import measure, measure_differences
+from crstack.equalize.fit.changes import change_by_kernel
 from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.varying import KERNELS, PARTS, POWERS, corners_less_centre, varying_change, varying_rows
@@ -120,6 +121,30 @@ def test_the_change_is_that_of_the_fitted_rows():
     powers = np.array([at[0], at[1], at[0] ** 2 - 1 / 3, at[0] * at[1], at[1] ** 2 - 1 / 3])
     kernels = np.einsum("kp,pm,kab->mab", coefficients, powers, KERNELS)
     np.testing.assert_allclose(variance[rows, columns], 2 * (kernels**2).sum(axis=(1, 2)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("side", [1, -1])
+def test_what_lies_beyond_the_edges_is_an_error(axis, side):
+    """A star is cut by an edge. Its other half changes the image too, but is not known there."""
+    rows, columns = np.mgrid[:60, :60]
+    at = [30, 30]
+    at[axis] = 13 if side == 1 else 46
+    star = (1e4 * np.exp(-((rows - at[0]) ** 2 + (columns - at[1]) ** 2) / 4)).astype(np.float32)
+    noise = np.full_like(star, 1e-4)
+    coefficients = np.zeros((PARTS, POWERS))
+    coefficients[[2, 3], [2, 4]] = -0.3
+    x, y = positions_of(star.shape)
+    true, _ = varying_change(star, noise, coefficients, (x, y))
+    inside = np.s_[15:45, 15:45]
+    known = star[inside], noise[inside], np.zeros((SIZE, SIZE)), np.zeros((2, 2)), coefficients, (x[15:45], y[15:45])
+    change, variance = change_by_kernel(*known)
+    edge = [slice(None)] * 2
+    edge[axis] = 0 if side == 1 else -1
+    wrong = np.abs(change - true[inside])
+    assert wrong[*edge].max() > 50
+    assert (wrong < 1 + np.sqrt(variance)).all()
+    assert np.sqrt(variance[6:-6, 6:-6]).max() < 0.1
 
 
 def test_parts_shift_and_widen_by_one():

@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.drift import drift_of
 from crstack.equalize.fit.kernel_terms import SIZE
-from crstack.equalize.fit.varying import varying_change
+from crstack.equalize.fit.varying import kernels_of, polynomials, varying_change
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.terms.steps import entered, moved
 from crstack.utils.memory import zero_image
@@ -95,20 +95,28 @@ def change_by_kernel(scene, noise, kernel, drift, varying, positions):
     if np.ndim(blur) == 0:
         return blur, own
     blur, own = _without_noise(blur, own)
-    return blur, own + _error_by_edges(scene, rest)
+    return blur, own + _error_by_edges(scene, rest, varying, positions)
 
 
-def _error_by_edges(scene, kernel):
-    """Variance (ny, nx) of a scene after a kernel, because the scene beyond the edges is not known.
+def _error_by_edges(scene, kernel, varying, positions):
+    """Variance (ny, nx) of a scene after kernels, because the scene beyond the edges is not known.
 
     The last pixel is assumed to continue there. A star at the edge goes on in another way.
     """
-    half, error = SIZE // 2, zero_image(scene.shape)
-    turned = [(one, one[::-1], one.T, one.T[::-1]) for one in (error, scene, kernel.astype(np.float32))]
-    for own, inside, steps in zip(*turned, strict=True):
-        strip = inside[: 2 * half]
-        first, second = (ndimage.convolve(strip, steps, mode=mode)[:half] for mode in ("nearest", "mirror"))
-        own[:half] += np.square(OF_EDGE * (first - second))
+    half, error, whole = SIZE // 2, zero_image(scene.shape), slice(None)
+    (x, y), kernels = positions, [kernel.astype(np.float32), *kernels_of(varying)]
+    for strip, edge in ((slice(2 * half), slice(half)), (slice(-2 * half, None), slice(-half, None))):
+        for box, inner in (((strip, whole), (edge, whole)), ((whole, strip), (whole, edge))):
+            part, powers = scene[box], (np.float32(1), *polynomials(x[box[1]], y[box[0]]))
+            first, second = (
+                sum(
+                    one * ndimage.convolve(part, steps, mode=mode)
+                    for one, steps in zip(powers, kernels, strict=True)
+                    if steps.any()
+                )
+                for mode in ("nearest", "mirror")
+            )
+            error[box][inner] += np.square(OF_EDGE * (first - second))[inner]
     return error
 
 

@@ -1,5 +1,7 @@
 """The image that exposures share: their median or mean without hits, and the pixels that only one of them shows."""
 
+import functools
+
 import numpy as np
 
 from crstack.equalize.fit.line_hits import LineHits
@@ -23,6 +25,8 @@ __all__ = [
 #: contrast: one share for each round. The median of two is their mean, which contains half of a hit
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
 CLIP_SIGMA_OF_TWO = CLIP_SIGMA / 2
+#: a value may differ by this share of how the seeing and the shift change the exposures there
+OF_CHANGES = np.float32(0.25)
 #: values of unlike noise agree if their intervals of this number of standard deviations overlap
 REACH = 3.0
 #: from this number of exposures on, the second lowest value replaces the lowest as the estimate without hits
@@ -78,7 +82,7 @@ def middle_of(ordered):
     return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
 
 
-def median_without_hits(cube, variance_of, contrast):
+def median_without_hits(cube, variance_of, contrast, changes=()):
     """Median of the exposures; where it has a hit, their lowest or second lowest value.
 
     Parameters
@@ -89,6 +93,9 @@ def median_without_hits(cube, variance_of, contrast):
         Mean variance of the exposures at a signal (image).
     contrast : float
         Values may differ by this share of the contrast without a hit.
+    changes : sequence of `~numpy.ndarray` or float, optional
+        N changes (ny, nx) by seeing and shift, which were removed from the exposures. If the core of a star is taken
+        for a hit, the common image is too low there, and the next change too small: the core then stays a hit.
 
     Returns
     -------
@@ -102,6 +109,8 @@ def median_without_hits(cube, variance_of, contrast):
     median = middle_of(cube)
     sigmas = np.float32(CLIP_SIGMA if n > 2 else CLIP_SIGMA_OF_TWO)
     limit = sigmas * np.sqrt(variance_of(low)) + np.float32(contrast) * contrast_of(low)
+    if any(map(np.ndim, changes)):
+        limit += OF_CHANGES * (functools.reduce(np.maximum, changes) - functools.reduce(np.minimum, changes))
     return np.where(LineHits(low, limit).hits_in(median - low), low, median)
 
 

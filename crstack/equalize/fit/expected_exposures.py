@@ -255,7 +255,7 @@ class ExpectedExposures:
         fill_what_enters(cube, self.steps)
         self._fill_bad_of_common(cube)
         if not mean and self.start is None and self.own_noises is None:
-            return median_without_hits(cube, self.variance_of, contrast)
+            return median_without_hits(cube, self.variance_of, contrast, self.blurs)
         variances = self.own_variances(median_of_values(cube, axis=0))
         for variance, factor in zip(variances, np.float32(self.factors), strict=True):
             variance /= factor**2

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.kernel_terms import DERIVATIVE, SIZE
 
-__all__ = ["PARTS", "POWERS", "corners_less_centre", "varying_change", "varying_rows"]
+__all__ = ["PARTS", "POWERS", "corners_less_centre", "kernels_of", "polynomials", "varying_change", "varying_rows"]
 
 #: mean of the square of a position from -1 to 1
 MEAN_SQUARE = 1 / 3
@@ -42,9 +42,14 @@ KERNELS = _parts()
 PARTS = len(KERNELS)
 
 
-def _polynomials(x, y):
+def polynomials(x, y):
     """Polynomials of the position (x, y), from -1 to 1; their mean over the image is 0."""
     return x, y, x**2 - MEAN_SQUARE, x * y, y**2 - MEAN_SQUARE
+
+
+def kernels_of(coefficients):
+    """Kernels float32 (POWERS, SIZE, SIZE), one for each of the `polynomials`, of coefficients (PARTS, POWERS)."""
+    return np.einsum("kp,kab->pab", coefficients, KERNELS).astype(np.float32)
 
 
 def varying_rows(surroundings, positions):
@@ -63,7 +68,7 @@ def varying_rows(surroundings, positions):
         (PARTS * POWERS, M).
     """
     effects = KERNELS.reshape(PARTS, -1) @ surroundings
-    return np.concatenate([[effect * one for one in _polynomials(*positions)] for effect in effects])
+    return np.concatenate([[effect * one for one in polynomials(*positions)] for effect in effects])
 
 
 def varying_change(scene, noise, coefficients, positions):
@@ -83,8 +88,7 @@ def varying_change(scene, noise, coefficients, positions):
     change, variance : `~numpy.ndarray`
         float32 (ny, nx), and its variance by the noise of the image.
     """
-    powers = _polynomials(*positions)
-    kernels = np.einsum("kp,kab->pab", coefficients, KERNELS).astype(np.float32)
+    powers, kernels = polynomials(*positions), kernels_of(coefficients)
     change, variance = np.zeros_like(scene), np.zeros_like(scene)
     for one, kernel in zip(powers, kernels, strict=True):
         change += one * ndimage.convolve(scene, kernel, mode="nearest")
@@ -110,7 +114,7 @@ def corners_less_centre(coefficients):
     step = np.arange(SIZE) - SIZE // 2
     moments = np.stack([KERNELS @ step @ np.ones(SIZE), np.ones(SIZE) @ KERNELS @ step, KERNELS.sum(axis=1) @ step**2])
     moments[2] = (moments[2] + KERNELS.sum(axis=2) @ step**2) / 2
-    centre = np.array(_polynomials(0, 0))
-    corners = [np.array(_polynomials(x, y)) - centre for x in (-1, 1) for y in (-1, 1)]
+    centre = np.array(polynomials(0, 0))
+    corners = [np.array(polynomials(x, y)) - centre for x in (-1, 1) for y in (-1, 1)]
     dx, dy, second = moments @ coefficients @ np.array(corners).T
     return float(np.abs([dx, dy]).max()), float(second[np.argmax(np.abs(second))])
