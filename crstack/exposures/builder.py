@@ -12,7 +12,7 @@ from crstack.exposures.bad_values.flagged_hits import Flags, warn_of_flagged_hit
 from crstack.exposures.bad_values.saturation import find_plateau, limit_with_noise
 from crstack.exposures.cube import Exposures
 from crstack.exposures.digest import digest_of
-from crstack.exposures.input.overscan import warn_of_overscan
+from crstack.exposures.input.overscan import warn_of_bias_section, warn_of_overscan
 from crstack.exposures.input.planes import plane_of
 from crstack.exposures.input.reading import warn_of_cards
 from crstack.exposures.usable import ReadExposure, check_saturation, usable, warn_of_errors, warn_of_masks
@@ -64,8 +64,8 @@ class Builder:
         """
         values = self.values.of_exposure(number, self.n)
         section = values.trimming(raw)
-        if self.first is None and section is None:
-            warn_of_overscan(raw.header, raw.data, raw.name)
+        if self.first is None:
+            self._check_dark_parts(raw, section)
         given = raw if section is None else raw.trimmed(section)
         if self.first is None:
             self._begin(given)
@@ -104,6 +104,14 @@ class Builder:
             )
         )
         self.extensions.update(given.extensions.items())
+
+    def _check_dark_parts(self, raw, section):
+        """Warn of an overscan that is kept, or of a bias that is measured in what is kept."""
+        if section is None and warn_of_overscan(raw.header, raw.data, raw.name):
+            return
+        bias = self.values.section("bias", raw)
+        if bias is not None:
+            warn_of_bias_section(bias, section)
 
     def _begin(self, given):
         """Take shape, unit and header from the first exposure."""

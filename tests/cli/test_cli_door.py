@@ -114,21 +114,8 @@ def test_numbers_in_another_unit_are_refused(here, capsys):
 
 
 def test_an_absent_keyword_names_the_likely_ones(here, capsys):
-    options = ["--gain", "header:GAIN", "--readnoise", "header:RON"]
-    refused(capsys, ["run", *NAMES, *options], r"RON of the header .* no such keyword; the header has RDNOISE = ")
-    options = ["--gain", "header:EGAIN", "--readnoise", "header:RDNOISE", "--bias", "header:BIASSEC"]
-    refused(capsys, ["run", *NAMES, *options], r"EGAIN of the header .* no such keyword; the header has GAIN = ")
-
-
-def test_a_directory_is_answered_with_a_pattern(here, capsys):
-    os.mkdir("empty")
-    refused(capsys, ["run", str(here), *NUMBERS], rf"the directory {here}: write {here}/\*.fits \(3 FITS files there\)")
-    refused(capsys, ["run", "empty", *NUMBERS], r"got the directory empty: write empty/\*.fits \(no FITS file is")
-    refused(capsys, ["init", str(here)], rf"the directory {here}: write {here}/\*.fits \(3 FITS files there\)")
-
-
-def test_a_dry_run_prints_the_settings_as_json_with_the_numbers_of_the_headers(here, capsys):
-    options = ["--gain", "header:GAIN", "--readnoise", "header:RDNOISE", "--bias", "[1:20,1:60]"]
+    options = ["--gain", "header:GAIN", "--readnoise", "header:RDNOISE"]
+    options += ["--bias", "[1:20,1:60]", "--trim", "[21:60,1:60]"]
     assert main(["run", *NAMES, *options, "--dry-run", "--json", "--output-dir", "out"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["dry_run"] is True

@@ -7,7 +7,7 @@ from crstack.exposures.input.keywords import Keyword, section_of
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
 
-__all__ = ["warn_of_overscan"]
+__all__ = ["warn_of_bias_section", "warn_of_overscan"]
 
 #: keywords of the part that receives light, and of a part that does not
 LIT, DARK = ("TRIMSEC", "DATASEC"), "BIASSEC"
@@ -27,6 +27,10 @@ def warn_of_overscan(header, data, name):
     name : str
         Of the exposure, for the message.
 
+    Returns
+    -------
+    warned : bool
+
     Warns
     -----
     CRStackWarning
@@ -44,15 +48,47 @@ def warn_of_overscan(header, data, name):
                 "The rest, such as an overscan, receives no light. To leave it out, give "
                 f"trim='header:{keyword}' (command: --trim header:{keyword})"
             )
-        return
+        return sides != list(shape)
     section = _section(header, DARK, shape)
-    if section is not None and _is_darker(data, section):
-        rows, columns = section
+    if section is None or not _is_darker(data, section):
+        return False
+    warn_user(
+        f"{DARK} of {name} names an overscan in {_in_words(section)}, which receives no light. To leave it out, "
+        "give the other section as trim= (command: --trim), such as '[1:2048,1:4096]'"
+    )
+    return True
+
+
+def warn_of_bias_section(bias, kept):
+    """Warn if the section in which the bias is measured is part of the exposure: its light would be subtracted.
+
+    Parameters
+    ----------
+    bias : tuple of slice
+        Rows and columns in which the bias is measured.
+    kept : tuple of slice or None
+        Those to which the exposure is trimmed; None for all.
+
+    Warns
+    -----
+    CRStackWarning
+        With the section and what to give.
+    """
+    apart = kept is not None and any(
+        one.stop <= other.start or other.stop <= one.start for one, other in zip(bias, kept, strict=True)
+    )
+    if not apart:
         warn_user(
-            f"{DARK} of {name} names an overscan in columns {columns.start + 1} to {columns.stop}, rows "
-            f"{rows.start + 1} to {rows.stop}, which receives no light. To leave it out, "
-            "give the other section as trim= (command: --trim), such as '[1:2048,1:4096]'"
+            f"the bias is measured in {_in_words(bias)}, which are part of the exposure that is kept. Light that falls "
+            "there is subtracted from all pixels. Give the section of an overscan as bias=, and what is left without "
+            "it as trim= (command: --bias, --trim)"
         )
+
+
+def _in_words(section):
+    """Columns and rows of a section, counted from 1."""
+    rows, columns = section
+    return f"columns {columns.start + 1} to {columns.stop}, rows {rows.start + 1} to {rows.stop}"
 
 
 def _section(header, keyword, shape):

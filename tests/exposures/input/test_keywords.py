@@ -336,7 +336,20 @@ def test_an_overscan_that_is_blank_is_refused():
     images = ccds()
     images[1].data[:, 50:] = np.nan
     with pytest.raises(InputError, match="bias must be measured in a section with values; got none in exposure 2"):
-        load_exposures(images, bias="[51:60,1:40]", **NUMBERS)
+        load_exposures(images, bias="[51:60,1:40]", trim="[1:50,1:40]", **NUMBERS)
+
+
+@pytest.mark.filterwarnings("ignore:the exposures scatter by")
+@pytest.mark.parametrize("trim", [None, "[1:50,1:40]"])
+def test_a_bias_that_is_measured_in_light_is_noticed(trim):
+    words = "the bias is measured in columns 41 to 51, rows 1 to 40, which are part of the exposure that is kept"
+    with pytest.warns(CRStackWarning, match=words):
+        load_exposures(ccds(bias=(500.0,) * 3), bias="[41:51,1:40]", trim=trim, **NUMBERS)
+
+
+def test_an_overscan_that_is_kept_gives_one_warning(recwarn):
+    load_exposures(ccds(bias=(500.0,) * 3, TRIMSEC="[1:50,1:40]"), bias="[51:60,1:40]", **NUMBERS)
+    assert len([one for one in recwarn if "overscan" in str(one.message)]) == 1
 
 
 def test_a_forgotten_bias_is_noticed():
