@@ -104,10 +104,14 @@ def _error_by_edges(scene, kernel, varying, positions):
     The last pixel is assumed to continue there. A star at the edge goes on in another way.
     """
     half, error, whole = SIZE // 2, zero_image(scene.shape), slice(None)
-    (x, y), kernels = positions, [kernel.astype(np.float32), *kernels_of(varying)]
+    kernels = [kernel.astype(np.float32)]
+    if varying.any():
+        kernels += list(kernels_of(varying))
     for strip, edge in ((slice(2 * half), slice(half)), (slice(-2 * half, None), slice(-half, None))):
         for box, inner in (((strip, whole), (edge, whole)), ((whole, strip), (whole, edge))):
-            part, powers = scene[box], (np.float32(1), *polynomials(x[box[1]], y[box[0]]))
+            part, powers = scene[box], [np.float32(1)]
+            if len(kernels) > 1:
+                powers += polynomials(positions[0][box[1]], positions[1][box[0]])
             first, second = (
                 sum(
                     one * ndimage.convolve(part, steps, mode=mode)
