@@ -75,7 +75,7 @@ class CRStack(MeasuredStack):
     unit : `~astropy.units.Unit` or str, optional
         Unit of arrays, and of files instead of their BUNIT: adu, electron, or either per second.
     ext : int or str, optional
-        FITS extension of the images.
+        FITS extension of the images. By default that of the only image of each file, or 0.
     exptime : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
         Exposure time, one for all or one for each. By default it is read from the headers.
     saturation : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
@@ -147,7 +147,7 @@ class CRStack(MeasuredStack):
         readnoise: FromDetector = None,
         bias: FromDetector = None,
         unit: u.UnitBase | str | None = None,
-        ext: int | str = 0,
+        ext: int | str | None = None,
         exptime: FromDetector = None,
         saturation: FromDetector = None,
         trim: str | Keyword | None = None,

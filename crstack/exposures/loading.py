@@ -32,7 +32,7 @@ def load_exposures(
     readnoise: Any = None,
     bias: Any = None,
     unit: u.UnitBase | str | None = None,
-    ext: int | str = 0,
+    ext: int | str | None = None,
     exptime: Any = None,
     saturation: Any = None,
     trim: Any = None,
@@ -59,7 +59,7 @@ def load_exposures(
     unit : `~astropy.units.Unit`, optional
         Unit of arrays and of files, over their BUNIT: adu, electron, or either per second.
     ext : int or str, optional
-        FITS extension of the images.
+        FITS extension of the images. By default that of the only image of each file, or 0.
     exptime : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
         Exposure time, one for all or one each. By default EXPTIME, EXPOSURE, XPOSURE, EFFEXPTM
         or ITIME of the headers. Needed for exposures in a unit per second.

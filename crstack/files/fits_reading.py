@@ -35,6 +35,7 @@ __all__ = [
     "image_of",
     "inspect_image",
     "only_image",
+    "only_image_of",
     "opened_fits",
     "plane_shape",
     "read_image",
@@ -225,7 +226,12 @@ def only_image(path, *, what=EXPOSURE):
     number : int
     """
     with opened_fits(path, what, checksum=False) as hdus:
-        images = [i for i, hdu in enumerate(hdus) if plane_shape(hdu)]
+        return only_image_of(hdus)
+
+
+def only_image_of(hdus):
+    """The same as `only_image`, of an open file."""
+    images = [i for i, hdu in enumerate(hdus) if plane_shape(hdu)]
     return images[0] if len(images) == 1 else 0
 
 

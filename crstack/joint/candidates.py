@@ -350,7 +350,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
         None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
     groups = () if unlike is None else unlike.groups
-    # this prior only serves to find the neighbours, see `~crstack.joint.sweeps.probabilities`
+    # it finds the neighbours, and the population from which the last fit starts: `~crstack.joint.sweeps.probabilities`
     prior = local_prior(MeasuredSignals.of(counts, sigma, widest, unlike), where, MOST_PIXELS // 4)
     how = Chosen(anyway, widest, len(levels))
     return Candidates(where, *picked, unknown, seen, *prior, how, groups, fewest_known(unknown))

@@ -23,8 +23,8 @@ class Reading:
     ----------
     unit : `~astropy.units.Unit`, optional
         Unit of arrays and files, over their BUNIT.
-    ext : int or str, optional
-        Extension of the images.
+    ext : int, str or None, optional
+        Extension of the images; None for the only image of each file, see `crstack.files.fits_reading.only_image`.
     dq_ext, err_ext : int, str or None, optional
         Extensions of data quality and of the uncertainty.
     bits : str, mapping, int or None, optional
@@ -37,7 +37,7 @@ class Reading:
     """
 
     unit: u.UnitBase | str | None = None
-    ext: int | str = 0
+    ext: int | str | None = None
     dq_ext: int | str | None = None
     err_ext: int | str | None = None
     bits: object = None
@@ -48,7 +48,7 @@ class Reading:
         for name in ("ext", "dq_ext", "err_ext"):
             one = getattr(self, name)
             is_name = isinstance(one, str | int | np.integer) and not isinstance(one, bool)
-            if not is_name and not (one is None and name != "ext"):
+            if not is_name and one is not None:
                 raise InputError(f"{name} must be the number or the name of an extension; got {one!r:.60}")
         if self.unit is not None:
             object.__setattr__(self, "unit", check_unit("unit", self.unit))

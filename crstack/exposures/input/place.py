@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.exposures.input.reading import as_given
 from crstack.exposures.input.trimming import shape_of_section, trimmed_shape
+from crstack.files.fits_reading import only_image
 from crstack.utils.memory import current_workspace
 
 __all__ = ["choose_place", "expected_bytes", "expected_bytes_of_files"]
@@ -87,6 +88,7 @@ def choose_place(items, reading, trim=None):
 def _shape_of(item, reading, trim):
     """Shape (ny, nx) of an exposure as it will be used, without the values of a file."""
     if isinstance(item, str | os.PathLike):
-        return trimmed_shape(os.path.expanduser(item), reading.ext, trim, name="ext")
+        path = os.path.expanduser(item)
+        return trimmed_shape(path, only_image(path) if reading.ext is None else reading.ext, trim, name="ext")
     given = as_given(item, 1, reading)
     return shape_of_section(given.header, trim, given.shape, given.name)

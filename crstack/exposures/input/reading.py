@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
@@ -20,7 +21,7 @@ from crstack.exposures.input.extensions import (
 )
 from crstack.exposures.input.given import GivenExposure, Reading
 from crstack.exposures.input.headers import cleaned_header, split_wcs
-from crstack.files.fits_reading import image_extension, image_in_parts, opened_fits
+from crstack.files.fits_reading import image_extension, image_in_parts, only_image_of, opened_fits
 from crstack.files.headers import inherited_header
 from crstack.files.units import check_unit, unit_of_header
 from crstack.utils.validation import check_image_shape
@@ -32,7 +33,7 @@ __all__ = ["as_given", "read_exposure", "warn_of_cards", "without_mask", "writab
 
 def read_exposure(
     path: str | os.PathLike,
-    ext: int | str = 0,
+    ext: int | str | None = None,
     unit: u.UnitBase | str | None = None,
     *,
     dq_ext: int | str | None = None,
@@ -46,7 +47,7 @@ def read_exposure(
     path : str or path-like
         FITS file, plain or compressed with gzip, bzip2, xz or fpack.
     ext : int or str, optional
-        Extension that holds the image; 0 is the primary.
+        Extension that holds the image; 0 is the primary. By default that of the only image of the file, or 0.
     unit : `~astropy.units.Unit`, optional
         Unit of the image. Needed if the header has no BUNIT; overrides it.
     dq_ext, err_ext : int or str, optional
@@ -100,6 +101,8 @@ def _from_file(path, reading):
     """The exposure in a FITS file."""
     path = os.path.expanduser(path)
     with opened_fits(path) as hdus:
+        if reading.ext is None:
+            reading = replace(reading, ext=only_image_of(hdus))
         hdu = image_extension(hdus, path, reading.ext, name="ext")
         data = image_in_parts(hdu)
         header = inherited_header(hdus, hdu)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from crstack import CRStack
 from crstack.exceptions import CRStackWarning, InputError
-from crstack.exposures import load_exposures
+from crstack.exposures import load_exposures, read_exposure
 from crstack.mosaic import read_mosaic
 
 SHAPE = (60, 70)
@@ -97,3 +98,19 @@ def test_a_plane_of_no_image(tmp_path):
 
     with pytest.raises(InputError, match=r"dq_ext must be a number, because extensions 1, 2 .* image in extension 3"):
         load_exposures(files(tmp_path, extensions), ext="RAW", dq_ext="DQ", **OPTIONS)
+
+
+@pytest.mark.parametrize("mem_limit", [None, "1TB"])
+def test_the_only_image_of_each_file_is_found(tmp_path, mem_limit):
+    """In the files of fpack, the image is the first extension. Beside them a plain file may lie."""
+    planes = [np.random.default_rng(i).normal(100, 10.8, SHAPE).astype(np.float32) for i in range(3)]
+    paths = [tmp_path / f"{i}.fits" for i in range(3)]
+    packed = fits.CompImageHDU(planes[1], compression_type="GZIP_2", quantize_level=0)
+    fits.PrimaryHDU(planes[0]).writeto(paths[0])
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(paths[1])
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(), fits.ImageHDU(planes[2], name="SCI")]).writeto(paths[2])
+    stack = CRStack(paths, mem_limit=mem_limit, **OPTIONS)
+    np.testing.assert_allclose(stack.prepared.exposures.data, planes, rtol=1e-6)
+    np.testing.assert_array_equal(read_exposure(paths[1], unit="electron").data, stack.prepared.exposures.data[1])
+    with pytest.raises(InputError, match="must hold a 2-D image; got no image"):
+        load_exposures(paths, ext=0, **OPTIONS)
