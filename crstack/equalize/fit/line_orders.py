@@ -18,6 +18,7 @@ from crstack.equalize.fit.line_rounds import (
     find_added_lines_first,
     find_line_terms,
     find_response_of_object_first,
+    find_sky_in_slits,
     fit_line_terms,
     fit_object_and_sky,
     misfit,
@@ -49,6 +50,13 @@ def with_lines(model):
     model : ExpectedExposures
         The same, or another one of the same exposures.
     """
+    model = _with_lines(model)
+    find_sky_in_slits(model)
+    return model
+
+
+def _with_lines(model):
+    """The model without changes of the sky in slits."""
     find_line_terms(model)
     # throughputs that are far from 1 are no losses of an object
     if model.lines and "response" in model.names and model.start is None:

@@ -6,8 +6,10 @@ from scipy import ndimage
 from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.line_hits import LineHits
-from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, lines_gain
+from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, fit_whole, lines_gain
+from crstack.equalize.fit.object_part import has_lines
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
+from crstack.equalize.fit.slit_sky import sky_in_slits, slit_length
 from crstack.equalize.fit.straight_lines import straight_part
 from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.pixels import contrast_of
@@ -23,6 +25,7 @@ __all__ = [
     "find_added_lines_first",
     "find_line_terms",
     "find_response_of_object_first",
+    "find_sky_in_slits",
     "fit_line_terms",
     "fit_object_and_sky",
     "misfit",
@@ -183,9 +186,8 @@ def _fit_object_as_a_whole(model, line):
     for _ in range(POLISHING):
         left, signal, variance, _ = _residuals(model)
         regressor = _object_in(signal, line)
-        of_all = LineTerm(line.crosses, line.setting).arrays(left, regressor, variance)
-        share, _ = fit_lines(*(np.ascontiguousarray(one).reshape(*one.shape[:-2], 1, -1) for one in of_all), lengths=())
-        _set_response(model, share[:, :, :1], regressor, signal)
+        share, _ = fit_whole(*LineTerm(line.crosses, line.setting).arrays(left, regressor, variance))
+        _set_response(model, share, regressor, signal)
 
 
 def at_other_places(model):
@@ -231,6 +233,37 @@ def refine_after_lines(model):
         refine(model, contrast, least_share)
     fit_if_better(model, model.lines)
     find_line_terms(model)
+
+
+def find_sky_in_slits(model):
+    """Find a change of the sky in slits across traces, such as echelle orders, after all other terms.
+
+    The cells of an added level are longer than such a slit.
+    """
+    if "backgrounds" not in model.names:
+        return
+    left, signal, variance, _ = _residuals(model)
+    # the orders may have a response, or seem to be lines of the sky along them
+    traces = dict.fromkeys(line.axis for line in model.lines)
+    for along in traces or [axis for axis in "xy" if has_lines(signal, variance, axis)]:
+        across = "y" if along == "x" else "x"
+        if LineTerm(across, "sky") in model.lines:
+            continue
+        length = slit_length(left, signal, variance, across)
+        if length:
+            _fit_sky_in_slits(model, LineTerm(across, "slit", length))
+            return
+
+
+def _fit_sky_in_slits(model, slit):
+    """Add a change of the sky in slits to a model, and correct its other terms, if this is better."""
+    before, lines, terms = criterion(model), model.lines, _terms_of(model)
+    model.lines = [*lines, slit]
+    for line in (slit, *lines):
+        _add_line(model, line, *_residuals(model)[:3])
+    if criterion(model) > before:
+        model.lines = lines
+        _restore(model, terms)
 
 
 def misfit(model):
@@ -296,7 +329,9 @@ def _residuals(model):
 
 def _sky_beside(model, line):
     """Whether lines that cross a term have changes of their own, or none, so that the term must not change them."""
-    return model.object_alone or any(one.axis == line.crosses and one.setting != "response" for one in model.lines)
+    return model.object_alone or any(
+        one.axis == line.crosses and one.setting in ("backgrounds", "sky") for one in model.lines
+    )
 
 
 def _regressor(model, line, signal):
@@ -305,6 +340,9 @@ def _regressor(model, line, signal):
         return np.ones_like(signal)
     if line.setting == "sky":
         return np.maximum(straight_part(signal, line.axis), 0)
+    if line.setting == "slit":
+        noise = np.sqrt(model.variance_of(signal) / len(model.levels))
+        return sky_in_slits(signal, noise, line.axis, line.length)
     if len(model.levels) == 2:
         signal = ndimage.median_filter(signal, (1, ALONG) if line.axis == "x" else (ALONG, 1))
     return _object_in(signal, line) if _sky_beside(model, line) else signal
@@ -328,7 +366,7 @@ def _restore(model, terms):
 def _add_line(model, line, left, signal, variance):
     """Fit a term along rows or columns to what is left, and add it to the model."""
     regressor = _regressor(model, line, signal)
-    share, freedom = fit_lines(*line.arrays(left, regressor, variance))
+    share, freedom = (fit_whole if line.setting == "slit" else fit_lines)(*line.arrays(left, regressor, variance))
     # a term that is fitted again has the same values
     model.freedom[line] = max(freedom, model.freedom.get(line, 0.0))
     if line.axis == "y":
@@ -336,7 +374,7 @@ def _add_line(model, line, left, signal, variance):
     if line.setting == "response":
         _set_response(model, share, regressor, signal)
         return
-    if line.setting == "sky":
+    if line.setting != "backgrounds":
         share = share * regressor
     model.added = share if model.added is None else model.added + share
 

@@ -13,7 +13,7 @@ from crstack.equalize.fit.bad_cells import complete
 from crstack.equalize.fit.surfaces import linear_weights
 from crstack.utils.threads import map_threads, row_bands
 
-__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain"]
+__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "fit_whole", "lines_gain"]
 
 #: lengths (pixels) of the cells after that of the whole row, longest first
 LENGTHS = (512, 128, 32)
@@ -45,12 +45,16 @@ class LineTerm:
     ----------
     axis : {"x", "y"}
         Axis along which it is smooth.
-    setting : {"response", "backgrounds", "sky"}
-        Whether it is a throughput, an added level, or a change of the lines that are straight along the axis.
+    setting : {"response", "backgrounds", "sky", "slit"}
+        Whether it is a throughput, an added level, a change of the lines that are straight along the axis, or one of
+        the light that fills slits along the axis.
+    length : int, optional
+        Length of the slits, pixels.
     """
 
     axis: str
     setting: str
+    length: int = 0
 
     @property
     def name(self):
@@ -65,6 +69,8 @@ class LineTerm:
     @property
     def words(self):
         """Readable text."""
+        if self.setting == "slit":
+            return f"brightness of the sky in slits of {self.length} pixels along {self.axis}"
         what = {"response": "response", "backgrounds": "added level", "sky": "brightness of the sky"}[self.setting]
         return f"{what} of each {'row' if self.axis == 'x' else 'column'} along {self.axis}"
 
@@ -259,6 +265,13 @@ def _slopes_beyond(deviations, information):
         square = np.maximum(square, 1e-30)
         share[:] = np.where(product > SIGNIFICANCE * np.sqrt(square), np.minimum(product / square, 1), 0)
     return shares
+
+
+def fit_whole(residuals, regressor, variance):
+    """Additional share (N, 1, 1) of a regressor in each exposure, the same in all of the image; see `fit_lines`."""
+    arrays = (np.ascontiguousarray(one).reshape(*one.shape[:-2], 1, -1) for one in (residuals, regressor, variance))
+    share, freedom = fit_lines(*arrays, lengths=())
+    return share[:, :, :1], freedom
 
 
 def lines_gain(residuals, regressor, variance, length):
