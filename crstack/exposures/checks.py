@@ -128,7 +128,7 @@ def _refuse_copies(exposures):
 def _with_rounding(exposures, read):
     """The exposures with the noise of rounding where the read noise is too small to include it.
 
-    The second value states whether most values are equal, which is also a warning.
+    The second value states whether many values are equal, which is also a warning.
     """
     digit, sigma = digit_of(read.first), least_noise(exposures)
     if digit is None or sigma >= SMALL_NOISE * digit or any(one is not None for one in exposures.variances):
@@ -142,9 +142,10 @@ def _with_rounding(exposures, read):
         then = f"The noise of rounding, {np.sqrt(added):.2g} {read.unit}, is added to it. " if added else ""
         warn_user(
             f"the noise is below one step of the values: it is {stated:.2g} {read.unit}, and a step is {digit:.3g}. "
-            f"Most values are equal. {then}Faint hits may be missed, or flagged where there are none. Check gain, read "
+            f"Many values are equal. {then}Faint hits may be missed, or flagged where there are none. Check gain, read "
             "noise and unit"
         )
+        exposures = replace(exposures, doubted=True)
     if not added:
         return exposures, coarse
     electrons = added * (float(np.median(noise.electrons_per_unit)) * seconds) ** 2

@@ -12,8 +12,8 @@ SAMPLE = 20_000
 SMALLEST, LARGEST = 7, 64
 #: largest number of such squares that noise may give in an image
 BY_CHANCE = 1e-3
-#: noise in units of one step below which most values are equal
-SMALL_NOISE = 0.4
+#: noise in units of one step below which the values have too few different numbers for their scatter to be known
+SMALL_NOISE = 0.7
 
 
 def digit_of(image):

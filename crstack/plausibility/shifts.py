@@ -1,12 +1,13 @@
 """Sentences about exposures that are shifted against the others, or whose stars are wider or trailed."""
 
 import numpy as np
+from scipy import ndimage
 
 from crstack.equalize.terms.guiding import trailed, widened
 from crstack.equalize.terms.steps import whole_steps
 from crstack.methods import measured_of
 from crstack.plausibility.fixed_pixels import sentence_of_fixed_pixels
-from crstack.utils.normal import FWHM_PER_SIGMA
+from crstack.utils.normal import FWHM_PER_SIGMA, SIGMA_PER_MAD
 
 __all__ = ["central", "sentences_of_shifts"]
 
@@ -23,6 +24,9 @@ WIDENED = 3.5
 WIDENED_OF_TWO, DIMMED_OF_TWO = 1.2, 1.25
 #: least significance of such a difference, in standard errors
 SIGNIFICANT = 5.0
+#: a trail is along an axis within this angle (degrees); traces are searched in parts of this length (pixels), as rows
+#: that exceed the median of this number of rows around them by this number of standard deviations
+OF_AXIS, PART, AROUND_TRACE, CLEAR = 5.0, 64, 31, 10.0
 
 
 def sentences_of_shifts(masks, exposures, known):
@@ -103,7 +107,7 @@ def _sentences_of_trailed_stars(measured, names, wide):
     found = [
         f"{names[i]} by {length:.1f} pixels at {angle:.0f} degrees from the x axis"
         for i, length, angle in trailed(measured)
-        if i not in wide
+        if i not in wide and not _is_across_traces(measured.common, angle)
     ]
     if not found:
         return []
@@ -116,6 +120,25 @@ def _sentences_of_trailed_stars(measured, names, wide):
         f"stars are trailed against those of most exposures: {', '.join(found)}. The guiding failed; the combined "
         "images are blurred unless such exposures are left out"
     ]
+
+
+def _is_across_traces(common, angle):
+    """Whether an image has traces across the angle of a trail (degrees from the x axis).
+
+    Another seeing widens emission lines on a trace along the slit only, and these are not trailed.
+    """
+    if min(abs(angle - 90), angle, 180 - angle) > OF_AXIS:
+        return False
+    image = common if abs(angle - 90) < 45 else common.T
+    parts = np.array_split(image, max(image.shape[1] // PART, 1), axis=1)
+    return np.count_nonzero([_has_trace(part) for part in parts]) >= len(parts) / 2
+
+
+def _has_trace(part):
+    """Whether rows of a part of an image exceed the rows around them, by the medians along the rows."""
+    rows = np.median(part, axis=1)
+    sharp = rows - ndimage.median_filter(rows, AROUND_TRACE, mode="nearest")
+    return sharp.max() > CLEAR * SIGMA_PER_MAD * np.median(np.abs(sharp))
 
 
 def _sentences_of_two(measured, names):

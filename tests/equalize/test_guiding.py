@@ -75,12 +75,27 @@ def test_equal_exposures_give_no_warning():
     assert sentences(stars(3, "equal"), "joint") == ""
 
 
+def test_another_seeing_of_emission_lines_on_a_trace_is_no_trail():
+    """The slit gives the width of the lines along the dispersion, and the seeing that along the slit."""
+    rng = np.random.default_rng(288)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    lines = sum(
+        peak * np.exp(-((columns - at) ** 2) / 2.9) for peak, at in ((1.0, 40), (0.4, 95), (2.0, 150), (0.2, 215))
+    )
+    exposures = []
+    for width in (1.6, 2.0, 1.7):
+        light = 600 / width * np.exp(-((rows - 110 - 0.03 * columns) ** 2) / 2 / width**2) * (1 + 50 * lines)
+        exposures.append(CCDData(rng.poisson(20 + light) + rng.normal(0, 4, SHAPE), unit="electron"))
+    assert "trailed" not in sentences(exposures, "joint")
+
+
 def measured(widths, errors=(0.01, 0.01, 0.005), shifts=None):
     nothing = ((0.0, 0.0),) * len(widths)
     return SimpleNamespace(
         widths=widths,
         shifts=shifts or nothing,
         steps=nothing,
+        common=np.zeros((50, 50)),
         kernel_errors=np.tile([0.001, 0.01, 0.01, *errors], (len(widths), 1)),
     )
 

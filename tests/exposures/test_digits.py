@@ -85,6 +85,15 @@ def test_equal_values_of_a_low_noise_are_not_bad_and_rounding_is_noise():
     assert np.count_nonzero(masks[1:]) <= 5
 
 
+def test_a_noise_of_half_a_step_is_named_once():
+    """Gain 8, read noise 0.5 ADU, sky 0.8 electrons: some values of 2 ADU are flagged, and this is the cause."""
+    images = made(0.8, 4.0, 8, n=5)
+    words = r"^the noise is below one step of the values: it is 0\.51? adu, "
+    with pytest.warns(CRStackWarning, match=words) as caught:
+        CRStack(images, unit="adu", gain=8 * u.electron / u.adu, readnoise=4 * u.electron).detect()
+    assert len(caught) == 1
+
+
 @pytest.mark.parametrize("readnoise", [3.2, 4.0])
 def test_a_read_noise_of_whole_numbers_gets_no_more(readnoise):
     with warnings.catch_warnings():
@@ -94,6 +103,7 @@ def test_a_read_noise_of_whole_numbers_gets_no_more(readnoise):
     assert exposures.bad is None
 
 
+@pytest.mark.filterwarnings("ignore:the noise is below one step of the values")
 def test_a_lost_half_is_found_where_the_noise_is_below_one_digit():
     images = made(20.0, 1.8, 8, n=3)
     images[1][:100] = 0
