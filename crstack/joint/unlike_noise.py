@@ -121,6 +121,9 @@ def unlike_noise(counts, signal, excess):
     groups = groups_of_noise(np.sqrt(noise))
     if len(groups) < 2:
         return None
+    if counts.bad is not None:
+        # an exposure that is not used has no values, which those of the least noise must have
+        groups = tuple(sorted(groups, key=lambda group: all(counts.bad[i].all() for i in group)))
     found = UnlikeNoise(groups, empty_image((len(groups), ny, nx)), empty_image((n, ny, nx)))
 
     def work(rows):

@@ -8,14 +8,15 @@ from astropy import units as u
 from astropy.nddata import CCDData
 from scipy import ndimage
 
-from crstack import CRStack
+from crstack import CRStack, JointPosterior
 from crstack.equalize.terms.first_factors import first_factors
 from crstack.exceptions import CRStackWarning, ImplausibleResultWarning
 from crstack.joint.candidates import Candidates
 from crstack.joint.counts import Counts
 from crstack.joint.even_noise import even_noise
 from crstack.joint.excess import ExcessVariance
-from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise, relative_noises
+from crstack.joint.posterior import joint_posterior
+from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise, relative_noises, unlike_noise
 
 SHAPE = (150, 170)
 
@@ -233,3 +234,16 @@ def test_photons_per_level():
     assert Counts(cube, 9.0, scales=(0.5, 2.0, 1.0)).photon_variance_per_level([0, 1]) == 1.25
     assert Counts(cube, 9.0, poisson=(True, False, True)).photon_variance_per_level([0, 2]) == 1
     assert Counts(cube, 9.0, poisson=(True, False, True)).photon_variance_per_level() is None
+
+
+def test_the_least_noise_is_that_of_an_exposure_with_values():
+    """An average of another field is given among the exposures. It has less noise, and is not used."""
+    rng = np.random.default_rng(289)
+    cube = (rng.poisson(100.0, (3, 60, 80)) + rng.normal(0, 4, (3, 60, 80))).astype(np.float32)
+    bad = np.zeros(cube.shape, bool)
+    bad[0] = True
+    noises = tuple(np.full((60, 80), one, np.float32) for one in (4.0, 116.0, 116.0))
+    counts = Counts(cube, noises, bad, poisson=(False,) * 3)
+    found = unlike_noise(counts, np.full((60, 80), 100, np.float32), np.zeros((60, 80), np.float32))
+    assert found.groups[0] == (1, 2)
+    assert np.isfinite(joint_posterior(counts, JointPosterior(excess=False)).probability).all()
