@@ -1,8 +1,7 @@
 """The image that exposures share: their median or mean without hits, and the pixels that only one of them shows."""
 
-import functools
-
 import numpy as np
+from scipy import ndimage
 
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.terms.steps import entered, shown_by_two
@@ -25,8 +24,9 @@ __all__ = [
 #: contrast: one share for each round. The median of two is their mean, which contains half of a hit
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
 CLIP_SIGMA_OF_TWO = CLIP_SIGMA / 2
-#: a value may differ by this share of how the seeing and the shift change the exposures there
-OF_CHANGES = np.float32(0.25)
+#: of two exposures, the core of a star may differ by this share of how the seeing changes it. A core is at least this
+#: share of the pixels around it
+OF_CHANGES, OF_PEAK = np.float32(0.25), np.float32(0.9)
 #: values of unlike noise agree if their intervals of this number of standard deviations overlap
 REACH = 3.0
 #: from this number of exposures on, the second lowest value replaces the lowest as the estimate without hits
@@ -94,8 +94,9 @@ def median_without_hits(cube, variance_of, contrast, changes=()):
     contrast : float
         Values may differ by this share of the contrast without a hit.
     changes : sequence of `~numpy.ndarray` or float, optional
-        N changes (ny, nx) by seeing and shift, which were removed from the exposures. If the core of a star is taken
-        for a hit, the common image is too low there, and the next change too small: the core then stays a hit.
+        N changes (ny, nx) by seeing and shift, which were removed from the exposures. If the core of a star of two
+        exposures is taken for a hit, the common image is too low there, and the next change too small: the core then
+        stays a hit.
 
     Returns
     -------
@@ -109,8 +110,9 @@ def median_without_hits(cube, variance_of, contrast, changes=()):
     median = middle_of(cube)
     sigmas = np.float32(CLIP_SIGMA if n > 2 else CLIP_SIGMA_OF_TWO)
     limit = sigmas * np.sqrt(variance_of(low)) + np.float32(contrast) * contrast_of(low)
-    if any(map(np.ndim, changes)):
-        limit += OF_CHANGES * (functools.reduce(np.maximum, changes) - functools.reduce(np.minimum, changes))
+    if n == 2 and any(map(np.ndim, changes)):
+        peak = low >= OF_PEAK * ndimage.maximum_filter(low, 3)
+        limit += np.where(peak, OF_CHANGES * np.abs(changes[0] - changes[1]), 0)
     return np.where(LineHits(low, limit).hits_in(median - low), low, median)
 
 
