@@ -6,6 +6,7 @@ from pathlib import Path
 from astropy.io import fits
 
 from crstack.exceptions import InputError
+from crstack.exposures.input.products import without_products
 from crstack.files.decompressed import ENDING
 from crstack.files.fits_reading import image_extension, opened_fits
 from crstack.files.headers import inherited_header
@@ -44,11 +45,12 @@ def headers_of_directory(directory, keywords, ext=None):
     Warns
     -----
     CRStackWarning
-        If files cannot be read.
+        If files cannot be read, or are products of crstack, which are left out.
     """
-    names = sorted(one.name for one in Path(directory).iterdir() if FITS_NAME.fullmatch(one.name) and one.is_file())
-    if not names:
+    paths = sorted(one for one in Path(directory).iterdir() if FITS_NAME.fullmatch(one.name) and one.is_file())
+    if not paths:
         raise InputError(f"directory of exposures must hold FITS files; got none in {directory}")
+    names = [one.name for one in without_products(paths)]
     headers, unread = [], []
     for name in names:
         try:

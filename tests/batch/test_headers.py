@@ -6,6 +6,7 @@ from astropy.io import fits
 
 from crstack.batch import stacks_of_directory
 from crstack.batch.headers import headers_of_directory
+from crstack.exceptions import CRStackWarning
 
 IMAGE = np.zeros((6, 6), np.int16)
 
@@ -56,3 +57,15 @@ def test_a_value_of_true_is_no_number(tmp_path):
     for number, value in enumerate((True, True, 1.0)):
         write(tmp_path / f"a{number}.fits", {"FLAG": value})
     assert groups(tmp_path, ["FLAG"]) == ({"True": 2}, 1)
+
+
+def test_products_of_crstack_are_no_exposures(tmp_path):
+    """Combined images have the keywords of the first exposure, also those that were written as CCDData."""
+    for number in range(3):
+        write(tmp_path / f"n{number}.fits", {"OBJECT": "M 1"})
+    write(tmp_path / "combined_mean.fits", {"OBJECT": "M 1", "CRCOMBIN": "mean"})
+    write(tmp_path / "mine.fits", {"OBJECT": "M 1", "HISTORY": "crstack 0.1: meanjoint of 3 exposures"})
+    with pytest.warns(
+        CRStackWarning, match="products of crstack among the exposures are left out: .*combined_mean.fits.*mine.fits"
+    ):
+        assert [one["file"] for one in headers_of_directory(tmp_path, ["OBJECT"])] == ["n0.fits", "n1.fits", "n2.fits"]

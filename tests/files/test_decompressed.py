@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from crstack import CRStack
+from crstack.datasets import make_stack
 from crstack.exposures.input.products import product_kind
 from crstack.files import decompressed as module
 from crstack.files.decompressed import decompressed
@@ -95,3 +97,13 @@ def test_products_are_recognised_in_the_primary_and_in_the_first_image(kind, in_
     hdus[-1].header[kind] = 1
     hdus.writeto(tmp_path / "product.fits")
     assert product_kind(tmp_path / "product.fits") is not None
+
+
+def test_a_combined_image_that_was_written_as_ccddata_is_a_product(tmp_path):
+    simulated = make_stack("imaging", shape=(40, 50), seed=1)
+    combined = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise).combine("mean")
+    combined.write(tmp_path / "mine.fits")
+    assert product_kind(tmp_path / "mine.fits") == "combined image"
+    assert product_kind(tmp_path / "mine.fits", by_history=False) is None
+    simulated.exposures[0].write(tmp_path / "n1.fits")
+    assert product_kind(tmp_path / "n1.fits") is None

@@ -1,5 +1,6 @@
 """Files that crstack wrote, among those that are given as exposures."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,9 @@ __all__ = ["product_kind", "warn_of_products", "without_products"]
 #: keywords of the products of crstack, and the kind of each
 MARKS = {"CRCOMBIN": "combined image", "CRSOURCE": "exposure with replaced hits", "NPMASKED": "set of masks"}
 
+#: the line of HISTORY of a combined image, also of one that was written as a CCDData, without these keywords
+COMBINED = re.compile(r"crstack \S+: \w+ of \d+ exposures")
+
 #: number of extensions whose headers are searched, up to the first that has data
 SEARCHED = 3
 
@@ -22,13 +26,16 @@ SEARCHED = 3
 FIRST_CARD = b"SIMPLE  ="
 
 
-def product_kind(path):
+def product_kind(path, by_history=True):
     """Kind of the product of crstack in a file.
 
     Parameters
     ----------
     path : path-like
         A file of any kind.
+    by_history : bool, optional
+        Whether a combined image is recognised by HISTORY alone, too. `~astropy.nddata.CCDData.write` gives it an
+        extension with its uncertainty, so its noise is known.
 
     Returns
     -------
@@ -46,6 +53,8 @@ def product_kind(path):
                 for keyword, kind in MARKS.items():
                     if keyword in header:
                         return kind
+                if by_history and any(COMBINED.match(str(line)) for line in header.get("HISTORY", ())):
+                    return MARKS["CRCOMBIN"]
                 if header.get("NAXIS"):
                     return None  # data follow
     except BROKEN:  # also where there is no further header
@@ -81,7 +90,7 @@ def without_products(paths):
 
 def warn_of_products(paths):
     """Warn of files that crstack wrote and that are given as exposures by name."""
-    found = [(path, kind) for path in paths if (kind := product_kind(path)) is not None]
+    found = [(path, kind) for path in paths if (kind := product_kind(path, by_history=False)) is not None]
     if found:
         warn_user(
             f"exposures should be those of the detector; got products of crstack: {_in_words(found)}. "
