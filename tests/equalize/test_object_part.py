@@ -1,5 +1,7 @@
 """An object on a slit that drifts, loses light and has another seeing, while the lines of the sky change."""
 
+from types import SimpleNamespace
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -189,3 +191,16 @@ def test_kernels_change_the_object_alone():
     np.testing.assert_allclose(object_of(model, 0, image), target, atol=5)
     model.gains = np.float32([0 * target, -0.3 * target / image])
     np.testing.assert_allclose(object_of(model, 1, image), 0.7 * target, atol=5)
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_a_throughput_that_is_spread_stays_positive(axis):
+    """Rows with much sky and little of the object gave a throughput of -30 to a row of the object."""
+    common, brightness = np.full((60, 60), 100, np.float32), np.ones((60, 60), np.float32)
+    common[30], brightness[30] = 10, 10
+    gains = np.full((2, 60, 60), -0.5, np.float32)
+    if axis == "y":
+        common, brightness = common.T, brightness.T
+    model = SimpleNamespace(gains=gains, brightness=brightness)
+    spread_response(model, axis, common)
+    assert model.gains.min() == pytest.approx(-0.8)

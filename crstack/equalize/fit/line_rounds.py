@@ -7,7 +7,7 @@ from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, fit_whole, lines_gain
-from crstack.equalize.fit.object_part import has_lines
+from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, has_lines
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
 from crstack.equalize.fit.slit_sky import sky_in_slits, slit_length
 from crstack.equalize.fit.straight_lines import straight_part
@@ -36,8 +36,6 @@ __all__ = [
 
 #: a residual of more than this number of standard deviations, and more than this share of the contrast, is a hit
 HIT, HIT_CONTRAST = 4.0, 0.3
-#: least throughput along rows and columns, relative to that of the exposure
-LEAST_THROUGHPUT = np.float32(0.2)
 #: change of the throughput of an object, of both signs in one exposure, that shows that it was moved
 OF_MOVED = np.float32(0.2)
 #: window (pixels) of the medians along a row or column, from which a response of two exposures is measured
@@ -385,6 +383,5 @@ def _set_response(model, share, regressor, signal):
     if regressor is not signal:
         # all but the object stays, and so does its noise
         share = share * (regressor / np.maximum(signal, np.maximum(regressor, 1e-6)))
-    # where there is little signal, a fit may give a negative throughput, which no exposure has
     model.gains = np.maximum(before + share, LEAST_THROUGHPUT - 1)
     model.brightness = regressor

@@ -12,7 +12,7 @@ from crstack.equalize.fit.straight_lines import straight_blocks, straight_part
 from crstack.equalize.terms.steps import moved
 from crstack.utils.medians import median_of_values
 
-__all__ = ["has_lines", "images_of_kernels", "object_of", "spread_response"]
+__all__ = ["LEAST_THROUGHPUT", "has_lines", "images_of_kernels", "object_of", "spread_response"]
 
 #: rows over which the throughput of an object is averaged before kernels are fitted
 ROWS = 25
@@ -21,6 +21,9 @@ ROWS = 25
 QUANTILE, WINDOW, CLEAR = 0.9, 51, 1.0
 #: least light (electrons) by which anything is divided
 LEAST_LIGHT = np.float32(1e-6)
+#: least throughput along rows and columns, relative to that of the exposure. Where there is little signal, a fit may
+#: give a negative one, which no exposure has
+LEAST_THROUGHPUT = np.float32(0.2)
 
 
 def has_lines(image, variance, axis):
@@ -114,4 +117,4 @@ def spread_response(model, axis, common):
     light = np.maximum(ndimage.uniform_filter(model.brightness, window, mode="nearest"), LEAST_LIGHT)
     common = np.maximum(common, np.maximum(model.brightness, LEAST_LIGHT))
     change = ndimage.uniform_filter(model.gains * common, (0, *window), mode="nearest")
-    model.gains = change / light * (model.brightness / common)
+    model.gains = np.maximum(change / light * (model.brightness / common), LEAST_THROUGHPUT - 1)
