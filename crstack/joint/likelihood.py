@@ -76,9 +76,9 @@ def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH),
     Because hits only add charge, the signal cannot lie far above the lowest value. How far it may lie below it depends
     on the number of values: see `reach_below`.
 
-    A higher signal has more photon noise than the lowest value. A value that lies t standard deviations of the
-    signal below it has less than the noise of the signal: the signal is above this value by t sigma + t^2 / 2 and not
-    by t sigma, for a variance of one electron per electron, to second order in t.
+    A higher signal has more photon noise. A signal of which the lowest value is t standard deviations too low is
+    therefore not t sigma above this value, but t sigma + t^2 slope / 2. Here sigma is the noise at the lowest value,
+    and terms of higher order in t are left out.
 
     Parameters
     ----------

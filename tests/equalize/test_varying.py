@@ -147,6 +147,16 @@ def test_what_lies_beyond_the_edges_is_an_error(axis, side):
     assert np.sqrt(variance[6:-6, 6:-6]).max() < 0.1
 
 
+def test_a_drift_without_a_kernel_changes_the_scene():
+    """The kernel of an exposure is 0 where only its shift changes over the image."""
+    scene = np.random.default_rng(1).normal(100, 10, (40, 50)).astype(np.float32)
+    still, varying, drift = np.zeros((SIZE, SIZE)), np.zeros((PARTS, POWERS)), np.full((2, 2), 0.1)
+    known = scene, np.ones_like(scene), still, drift, varying, positions_of(scene.shape)
+    change, variance = change_by_kernel(*known)
+    assert change.shape == variance.shape == scene.shape
+    assert change.any()
+
+
 def test_parts_shift_and_widen_by_one():
     """A part of 1 shifts by a pixel, or adds a square pixel to the second moment along its axis."""
     step = np.arange(SIZE) - SIZE // 2

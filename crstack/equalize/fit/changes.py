@@ -113,11 +113,7 @@ def _error_by_edges(scene, kernel, varying, positions):
             if len(kernels) > 1:
                 powers += polynomials(positions[0][box[1]], positions[1][box[0]])
             first, second = (
-                sum(
-                    one * ndimage.convolve(part, steps, mode=mode)
-                    for one, steps in zip(powers, kernels, strict=True)
-                    if steps.any()
-                )
+                sum(one * ndimage.convolve(part, steps, mode=mode) for one, steps in zip(powers, kernels, strict=True))
                 for mode in ("nearest", "mirror")
             )
             error[box][inner] += np.square(OF_EDGE * (first - second))[inner]

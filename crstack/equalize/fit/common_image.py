@@ -24,8 +24,8 @@ __all__ = [
 #: contrast: one share for each round. The median of two is their mean, which contains half of a hit
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
 CLIP_SIGMA_OF_TWO = CLIP_SIGMA / 2
-#: of two exposures, the core of a star may differ by this share of how the seeing changes it. A core is at least this
-#: share of the pixels around it
+#: of two exposures, the core of a star may differ by this share of how the seeing changes it. A core has at least this
+#: share of the highest value in the pixels beside it
 OF_CHANGES, OF_PEAK = np.float32(0.25), np.float32(0.9)
 #: values of unlike noise agree if their intervals of this number of standard deviations overlap
 REACH = 3.0
