@@ -220,6 +220,8 @@ def _in_words(error, text):
     problem, mark = getattr(error, "problem", None) or str(error), getattr(error, "problem_mark", None)
     if mark is None:
         return problem
+    if "a tab character" in problem or text[mark.index : mark.index + 1] == "\t":
+        return f"a tab in line {mark.line + 1}, where YAML takes spaces,"
     number = _line_without_colon(error, text.splitlines())
     if number is not None:
         return f"no ':' after the key in line {number} ({text.splitlines()[number - 1].strip()[:LONGEST_SHOWN]!r})"

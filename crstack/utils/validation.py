@@ -174,7 +174,10 @@ def check_pixel(name, pixel, shape=None):
         x, y = (check_integer(name, value) for value in pixel)
     except (TypeError, ValueError):
         raise InputError(f"{name} must be two integers [X, Y]; got {pixel!r}") from None
-    check_region(name, (x, x, y, y), shape)
+    if x < 1 or y < 1:
+        raise InputError(f"{name} must have X and Y of at least 1; got {[x, y]}")
+    if shape is not None and (x > shape[1] or y > shape[0]):
+        raise InputError(f"{name} must lie inside the image of {shape[1]} x {shape[0]} pixels; got {[x, y]}")
     return x, y
 
 

@@ -41,6 +41,8 @@ REFUSED = {
     "x" * 200 + ": 1": "key must be one that crstack knows; got x{60}$",
     "gain: !!int abc": "got 'abc' as int in line 1",
     "gain: \x00": "must be YAML",
+    "gain: 1\n\tbias: 3": "must be YAML; got a tab in line 2, where YAML takes spaces",
+    "gain: 1\nrequirements:\n\tcrmethod: joint": "must be YAML; got a tab in line 3, where YAML takes spaces",
     "<<: {gain: 1}": "key must be one that crstack knows; got <<",
     "%YAML 3.0\n---\ngain: 1": "must be YAML",
     bomb(): "at most 2000000 values; got more",

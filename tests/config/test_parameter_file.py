@@ -190,7 +190,7 @@ WRONG = [
     ("regions_to_be_skipped", [[5, 2, 3, 4]], "xmin <= xmax"),
     ("regions_to_be_skipped", [1, 2, 3, 4], "four integers"),
     ("regions_to_be_skipped", "[1:2, 3:4]", "must be a list"),
-    ("pixels_to_be_flagged_as_cr", [[0, 1]], "1 <= xmin"),
+    ("pixels_to_be_flagged_as_cr", [[0, 1]], "X and Y of at least 1"),
     ("pixels_to_be_ignored_as_cr", [[1]], "two integers"),
     ("pixels_to_be_replaced_by_local_median", [[1, 2, 3]], "four integers"),
     ("pixels_to_be_replaced_by_local_median", [[1, 2, 4, 3]], "odd widths"),

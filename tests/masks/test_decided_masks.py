@@ -150,7 +150,7 @@ def test_united_keeps_who_found_it():
         ({"dilation": 0.5}, "dilation must be an integer; got 0.5"),
         ({"skip_regions": [(1, 2, 3)]}, r"skip_regions 1 must be four integers .* got \(1, 2, 3\)"),
         ({"skip_regions": [(5, 2, 1, 3)]}, "skip_regions 1 must have 1 <= xmin <= xmax"),
-        ({"force_pixels": [(0, 1)]}, "force_pixels 1 must have 1 <= xmin"),
+        ({"force_pixels": [(0, 1)]}, "force_pixels 1 must have X and Y of at least 1"),
         ({"ignore_pixels": [(1, 1, 1)]}, r"ignore_pixels 1 must be two integers \[X, Y\]; got"),
     ],
 )

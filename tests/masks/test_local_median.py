@@ -147,7 +147,7 @@ def test_values_outside_the_image_do_not_count():
         ((1, 2, 3), r"four integers \[X, Y, X_width, Y_width\]; got \(1, 2, 3\)"),
         (5, "four integers"),
         ((1, 2, 3.0, 3), "four integers"),
-        ((0, 2, 3, 3), "1 <= xmin"),
+        ((0, 2, 3, 3), "X and Y of at least 1"),
         ((1, 2, 4, 3), r"odd widths, one of them at least 3; got \[1, 2, 4, 3\]"),
         ((1, 2, 1, 1), "odd widths, one of them at least 3"),
         ((1, 2, -3, 3), "odd widths"),

@@ -1,5 +1,6 @@
 """Checks of the inputs of a run, without a run."""
 
+import re
 from types import SimpleNamespace
 
 import astropy.units as u
@@ -41,7 +42,8 @@ def test_a_file_that_is_given_twice_is_one_error(tmp_path, again, caplog):
 @pytest.mark.parametrize("pixel", [(31, 20), (30, 21)])
 def test_pixels_beyond_the_last(key, pixel):
     check_places(NOWHERE | {key: ((30, 20), (1, 1))}, SHAPE)
-    with pytest.raises(InputError, match=f"pixel 2 of {key} must lie inside the image of 30 x 20 pixels"):
+    message = f"pixel 2 of {key} must lie inside the image of 30 x 20 pixels; got {list(pixel)}"
+    with pytest.raises(InputError, match=re.escape(message)):
         check_places(NOWHERE | {key: ((30, 20), pixel)}, SHAPE)
 
 
