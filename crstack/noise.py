@@ -217,11 +217,10 @@ class NoiseModel:
             With images of the part, where there are images.
         """
 
-        def cut(value):
-            return value[rows] if value is not None and np.ndim(value) else value
-
-        images = ("gain", "readnoise", "known_variance", "scale")
-        return replace(self, **{name: cut(getattr(self, name)) for name in images})
+        values = {name: getattr(self, name) for name in ("gain", "readnoise", "known_variance", "scale")}
+        images = {name: value[rows] for name, value in values.items() if np.ndim(value)}
+        # a new model would check its numbers again
+        return replace(self, **images) if images else self
 
     @property
     def is_uniform(self) -> bool:
