@@ -8,7 +8,7 @@ from crstack.equalize.fit.own_lines import copied_bad
 from crstack.lines_in_masks.search import BLOCK, MOST, fitted_line, in_blocks, lengths_in_blocks, line_of_most
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import zero_image
-from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.threads import map_images, map_threads, row_bands
 
 __all__ = ["with_own_trails"]
 
@@ -61,20 +61,29 @@ def with_own_trails(levels, variance_of, bad):
 
 def _trails(levels, variance_of):
     """Trails: exposure, point (x, y), direction, and half of the width (pixels) of each."""
-    lengths = lengths_in_blocks(levels.shape[1:])
-    found = []
-    for i, raised in enumerate(_raised(levels, variance_of)):
-        for _ in range(MOST):
-            line = line_of_most(in_blocks(raised), lengths)
-            if line is None:
-                break
-            point, direction = fitted_line(line, raised)
-            half = _half_width(levels, variance_of, i, point, direction)
-            everywhere = np.abs(_distances(slice(0, levels.shape[1]), levels.shape[2], point, direction))
-            raised &= everywhere > max(half, BLOCK)
-            if half and np.abs(direction).min() > OBLIQUE:
-                found.append((i, point, direction, half))
+    lengths, raised = lengths_in_blocks(levels.shape[1:]), _raised(levels, variance_of)
+
+    def of_exposure(i):
+        return _trails_of(i, raised[i], lengths, levels, variance_of)
+
+    found = [trail for trails in map_images(of_exposure, range(len(raised))) for trail in trails]
     return [one for one in found if not any(_parallel(one, other) for other in found)]
+
+
+def _trails_of(i, raised, lengths, levels, variance_of):
+    """Trails of exposure ``i``, from its ``raised`` pixels, which are changed, and the lengths of lines in blocks."""
+    found = []
+    for _ in range(MOST):
+        line = line_of_most(in_blocks(raised), lengths)
+        if line is None:
+            break
+        point, direction = fitted_line(line, raised)
+        half = _half_width(levels, variance_of, i, point, direction)
+        everywhere = np.abs(_distances(slice(0, levels.shape[1]), levels.shape[2], point, direction))
+        raised &= everywhere > max(half, BLOCK)
+        if half and np.abs(direction).min() > OBLIQUE:
+            found.append((i, point, direction, half))
+    return found
 
 
 def _parallel(one, other):

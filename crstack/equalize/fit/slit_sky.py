@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.utils.threads import map_threads
+
 __all__ = ["sky_in_slits", "slit_length"]
 
 #: lengths of slits (pixels) that are tried; the cells of an added level describe longer ones
@@ -77,7 +79,11 @@ def slit_length(residuals, signal, variance, axis):
     """
     limit, noise = CLIP * np.sqrt(variance), np.sqrt(variance / len(residuals))
     scaled = [np.nan_to_num(np.clip(one, -limit, limit)) / variance for one in residuals]
-    gains = [_gain(scaled, sky_in_slits(signal, noise, axis, length), variance, axis) for length in SLITS]
+
+    def gain_of(length):
+        return _gain(scaled, sky_in_slits(signal, noise, axis, length), variance, axis)
+
+    gains = map_threads(gain_of, SLITS)
     return SLITS[int(np.argmax(gains))] if max(gains) > LEAST_GAIN else 0
 
 
