@@ -35,9 +35,10 @@ LOOKED_AT, OF_FALSE_ALARMS = 0.03, 10
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 14
-#: number of values at nodes, and of values, that are computed together. With smaller pieces, two threads are slower,
-#: because each call of NumPy may wait for the lock of the interpreter.
-NODES_AT_ONCE, VALUES_AT_ONCE = 1 << 18, 1 << 16
+#: number of values at nodes, and of values, that are computed together: the arrays of one exposure at all nodes fit
+#: into the caches. With much smaller pieces, two threads are slower, because each call of NumPy may wait for the lock
+#: of the interpreter.
+NODES_AT_ONCE, VALUES_AT_ONCE = 1 << 18, 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,19 +155,24 @@ class Candidates:
         nodes, prior = (nodes, np.zeros_like(nodes)) if self.prior is None else self.prior(nodes, self.around)
         if widths is not None:
             prior = prior + np.log(widths)
-        clean, index = [], []
+        shape = (len(self.values), *nodes.shape)
+        clean, index = np.empty(shape, np.float32), np.empty(shape, np.uint16)
+        alike = all(len(one) == 1 for one in (self.scales, self.shifts, self.variance, self.poisson))
         for i, value in enumerate(self.values):
             scale, shift, variance, poisson = self.of_exposure(i)
-            signal = scale * nodes + shift
-            sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
-            log_sigma = np.log(sigma)
-            index.append(HitDensity.index(value - signal, sigma, log_sigma))
-            one = log_clean(value, signal, variance, poisson) + log_sigma
+            if not (i and alike):
+                signal = scale * nodes + shift
+                sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
+                log_sigma = np.log(sigma)
+            index[i] = HitDensity.index(value - signal, sigma, log_sigma)
+            np.add(log_clean(value, signal, variance, poisson), log_sigma, out=clean[i])
+            of_value = log_sigma
             if self.unknown is not None:
-                one[:, self.unknown[i]] = log_sigma[:, self.unknown[i]] = 0  # a bad value has no information
-            clean.append(one)
-            prior = prior - log_sigma
-        return nodes, np.stack(clean), np.stack(index), prior
+                # a bad value has no information
+                clean[i][:, self.unknown[i]] = 0
+                of_value = np.where(self.unknown[i], 0, log_sigma)
+            prior = prior - of_value
+        return nodes, clean, index, prior
 
     def noises(self):
         """Places in ``LOG_SIGMA``, from the lowest to the highest noise of the values at the nodes: (first, last)."""

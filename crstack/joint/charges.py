@@ -142,15 +142,17 @@ class HitDensity:
         index : `~numpy.ndarray`
             uint16, for `log_density`.
         """
-        z = excess / sigma
+        z = np.asarray(excess / sigma)
         place = (np.minimum(z, np.float32(JOIN)) - np.float32(LOWEST_Z)) * np.float32(1 / STEP)
-        far = z > JOIN
-        if far.any():
-            place[far] = len(LINEAR) + STEPS_PER_E * np.log(z[far] / np.float32(JOIN))
-        np.clip(place + np.float32(0.5), 0, len(Z) - 1, out=place)
+        # steps of the logarithm beyond JOIN
+        np.maximum(z, np.float32(JOIN), out=z)
+        z /= np.float32(JOIN)
+        place += STEPS_PER_E * np.log(z, out=z)
+        place += np.float32(0.5)
+        np.clip(place, 0, len(Z) - 1, out=place)
         # there are fewer than 2**16 places
         of_sigma = _place_of_log(np.log(sigma, dtype=np.float32) if log_sigma is None else log_sigma)
-        return place.astype(np.uint16) + (of_sigma * np.int32(len(Z))).astype(np.uint16)
+        return place.astype(np.uint16) + of_sigma.astype(np.uint16) * np.uint16(len(Z))
 
     def log_density(self, kind, index):
         """Log density, per standard deviation, of hit values of distribution ``kind`` at an `index`."""
@@ -187,8 +189,9 @@ def sigma_index(sigma):
 
 
 def _place_of_log(log_sigma):
-    place = (log_sigma - np.float32(LOG_SIGMA[0])) * np.float32(1 / SIGMA_STEP) + np.float32(0.5)
-    return np.clip(place, 0, LOG_SIGMA.size - 1).astype(np.int32)
+    place = np.asarray((log_sigma - np.float32(LOG_SIGMA[0])) * np.float32(1 / SIGMA_STEP))
+    place += np.float32(0.5)
+    return np.clip(place, 0, LOG_SIGMA.size - 1, out=place).astype(np.int32)
 
 
 def counts_as_hit():

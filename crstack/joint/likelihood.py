@@ -52,10 +52,12 @@ def log_clean(value, signal, variance, poisson=1):
     t = np.asarray((excess - photons) / (photons + variance), dtype=np.float32)
     np.minimum(t, excess / variance, out=t, casting="same_kind")
     np.minimum(t, HIGHEST_START, out=t)
+    # in place as far as possible, as in `hit_weights`
+    rate, slope, step = np.empty((3, *t.shape), np.float32)
     for _ in range(HALLEY_STEPS):
-        rate = np.exp(t) * photons
-        slope = rate + variance
-        step = variance * t
+        np.multiply(np.exp(t, out=rate), photons, out=rate, casting="same_kind")
+        np.add(rate, variance, out=slope, casting="same_kind")
+        np.multiply(variance, t, out=step, casting="same_kind")
         step += rate
         step -= excess
         step /= slope
@@ -66,8 +68,14 @@ def log_clean(value, signal, variance, poisson=1):
         rate += 1
         step /= rate
         t -= np.clip(step, -1, 1, out=step)
-    rate = np.exp(t) * photons
-    return rate - photons + 0.5 * variance * t**2 - t * excess - 0.5 * np.log(2 * np.pi * (rate + variance))
+    np.multiply(np.exp(t, out=rate), photons, out=rate, casting="same_kind")
+    np.add(rate, variance, out=slope, casting="same_kind")
+    slope *= 2 * np.pi
+    found = rate - photons
+    found += 0.5 * variance * t**2
+    found -= np.multiply(t, excess, out=t, casting="same_kind")
+    found -= 0.5 * np.log(slope, out=slope)
+    return found
 
 
 def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH), step=NODE_STEP, slope=0):

@@ -82,16 +82,20 @@ class LocalPrior:
         below, moment = self._integrals(self.coordinate.place_of(ends) - shift, group)
         low, high = ends[:, :-1], ends[:, 1:]
         share, place = below[:, 1:] - below[:, :-1], moment[:, 1:] - moment[:, :-1]
-        np.divide(place, share, out=place, where=share > 0)
-        signal = self.coordinate.signal_of(place + shift) * share
+        place /= np.where(share > 0, share, 1)
+        place += shift
+        signal = self.coordinate.signal_of(place)
+        signal *= share
         signal += (low + high) * (LEAST / 2)
         share += LEAST
         signal /= share
         np.clip(signal, low, high, out=signal)
         widths = high - low
-        some = widths > 0
-        density = np.full(widths.shape, NO_WIDTH)
-        np.log(np.divide(share, widths, out=share, where=some), out=density, where=some)
+        empty = widths <= 0
+        widths[empty] = 1
+        share /= widths
+        density = np.log(share, out=share)
+        density[empty] = NO_WIDTH
         return tuple(np.ascontiguousarray(one.T, dtype=np.float32) for one in (signal, density))
 
     def _integrals(self, places, group):
