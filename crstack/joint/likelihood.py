@@ -8,6 +8,7 @@ __all__ = [
     "NODE_STEP",
     "hit_weights",
     "log_clean",
+    "nodes_left_out",
     "nodes_of_groups",
     "reach_below",
     "signal_nodes",
@@ -110,6 +111,14 @@ def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH),
     """
     steps = _steps(n, n_known, reach, step)[:, None]
     return lowest + steps * sigma + np.maximum(steps, 0) ** 2 * np.float32(0.5) * np.float32(slope)
+
+
+def nodes_left_out(n, n_known, reach, shorter, step=NODE_STEP):
+    """Number of the lowest nodes of `signal_nodes` that a ``shorter`` reach below the lowest value leaves out.
+
+    The other parameters are those of `signal_nodes`.
+    """
+    return len(_steps(n, n_known, reach, step)) - len(_steps(n, n_known, (shorter[0], reach[1]), step))
 
 
 def _steps(n, n_known, reach, step):

@@ -171,13 +171,14 @@ def local_prior(signals, where, most=MOST_PIXELS):
     The pixels around do not depend on the noise of the pixel itself. Their hits would make the prediction too bright,
     and a hit beside them too improbable: values far above the others are left out.
     """
-    values, noise, places = signals.agreeing(most)
-    if len(places) < FEWEST_PIXELS:
+    values, noise, pixels = signals.agreeing(most)
+    if len(pixels) < FEWEST_PIXELS:
         return None, None
     typical = middles(values, noise)
     coordinate = even_noise(typical, noise, signals.slope)
     target = coordinate.place_of(typical).astype(np.float32)
-    around = signals.around(places, coordinate)
+    places = signals.places(coordinate)
+    around = signals.around(pixels, places)
     weights = prediction_weights(target, around)
     predicted = weights @ around
     edges = _edges(predicted)
@@ -191,7 +192,7 @@ def local_prior(signals, where, most=MOST_PIXELS):
 
     priors = tuple(map_threads(prior_of, zip(groups, slopes, strict=True)))
     examined = np.ravel_multi_index(where, signals.sigma.shape)
-    return LocalPrior(edges, priors, slopes, coordinate), signals.around(examined, coordinate, weights)
+    return LocalPrior(edges, priors, slopes, coordinate), signals.around(examined, places, weights)
 
 
 def _edges(predicted):

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack.joint.cubes import taken
-from crstack.joint.predicted_signal import places_around
+from crstack.joint.predicted_signal import clean_places, places_around
 from crstack.joint.unlike_noise import UnlikeNoise
+from crstack.utils.memory import empty_image
+from crstack.utils.threads import PIXELS_IN_CACHE, map_threads, row_bands
 
 __all__ = ["MeasuredSignals"]
 
@@ -87,15 +89,28 @@ class MeasuredSignals:
             agree = self.unlike.agree(values, places, self.widest)
         return values[self._best][:, agree], noise[agree], places[agree]
 
-    def around(self, places, coordinate, weights=None):
+    def places(self, coordinate):
+        """Signal (ny, nx) of the clean values of each pixel, see `~crstack.joint.predicted_signal.clean_places`."""
+        read = _Chosen(self.levels if self.clean is None else self.clean, self._best)
+        unknown = None if self.bad is None else _Chosen(self.bad, self._best)
+        image = empty_image(self.sigma.shape)
+
+        def work(rows):
+            bad = None if unknown is None else unknown[:, rows]
+            image[rows] = clean_places(read[:, rows], self._noise[rows], coordinate, bad)
+
+        map_threads(work, row_bands(*image.shape, PIXELS_IN_CACHE))
+        return image
+
+    def around(self, pixels, places, weights=None):
         """What the pixels around some pixels predict, see `~crstack.joint.predicted_signal.places_around`.
 
         Parameters
         ----------
-        places : `~numpy.ndarray`
+        pixels : `~numpy.ndarray`
             (M,) ascending places of the pixels in the flattened image.
-        coordinate : EvenNoise
-            The coordinate.
+        places : `~numpy.ndarray`
+            (ny, nx) the `places` in a coordinate of even noise.
         weights : `~numpy.ndarray`, optional
             (K,) weights of the predictors.
 
@@ -104,14 +119,12 @@ class MeasuredSignals:
         around : `~numpy.ndarray`
             (K, M) predictors, or (M,) their weighted sum.
         """
-        read = _Chosen(self.levels if self.clean is None else self.clean, self._best)
-        unknown = None if self.bad is None else _Chosen(self.bad, self._best)
 
-        def of(pixels):
-            found = places_around(read, self._noise, pixels, coordinate, unknown)
+        def of(where):
+            found = places_around(places, where, self.bad is None)
             return found if weights is None else weights @ found
 
-        return taken(of, places, self.sigma.shape)
+        return taken(of, pixels, places.shape)
 
 
 @dataclass(frozen=True)

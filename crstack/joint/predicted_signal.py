@@ -8,7 +8,7 @@ from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads, slices
 
-__all__ = ["places_around", "prediction_weights"]
+__all__ = ["clean_places", "places_around", "prediction_weights"]
 
 #: values around a pixel that are this number of standard deviations above the median are hits
 CLEAN = 3.0
@@ -25,8 +25,8 @@ LEAST_SCATTER, LEAST_CURVATURE = 1e-3, 1e-6
 PIXELS_AT_ONCE = 1 << 13
 
 
-def places_around(levels, sigma, where, coordinate, bad=None):
-    """What predicts the signal of pixels: float32 (K, M), in a coordinate of even noise.
+def clean_places(levels, sigma, coordinate, bad=None):
+    """Means of the clean values of pixels, in a coordinate of even noise: float32 (ny, nx).
 
     Parameters
     ----------
@@ -34,12 +34,28 @@ def places_around(levels, sigma, where, coordinate, bad=None):
         (N, ny, nx) the signal that each value represents, electrons.
     sigma : `~numpy.ndarray`
         (ny, nx) noise of one value, electrons.
-    where : tuple of `~numpy.ndarray`
-        Rows and columns (M,) of the pixels, of a few rows.
     coordinate : EvenNoise
         The coordinate.
     bad : `~numpy.ndarray` of bool, optional
-        (N, ny, nx) values without information.
+        (N, ny, nx) values without information. Pixels without any good value are NaN.
+    """
+    image = coordinate.place_of(_means_of_clean(levels, sigma)).astype(np.float32)
+    if bad is not None:
+        image[bad.all(axis=0)] = np.nan
+    return image
+
+
+def places_around(image, where, all_known=True):
+    """What predicts the signal of pixels: float32 (K, M), in a coordinate of even noise.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray`
+        (ny, nx) the `clean_places` of a stack.
+    where : tuple of `~numpy.ndarray`
+        Rows and columns (M,) of the pixels, of a few rows.
+    all_known : bool, optional
+        False if the image may have NaN.
 
     Returns
     -------
@@ -51,15 +67,12 @@ def places_around(levels, sigma, where, coordinate, bad=None):
     if not len(rows):
         return np.empty((2 + len(HALF), 0), np.float32)
     first = max(int(rows.min()) - REACH, 0)
-    here = slice(first, int(rows.max()) + REACH + 1)
-    image = coordinate.place_of(_means_of_clean(levels[:, here], sigma[here])).astype(np.float32)
-    if bad is not None:
-        image[bad[:, here].all(axis=0)] = np.nan
+    image = image[first : int(rows.max()) + REACH + 1]
     image = np.pad(image, REACH, mode="reflect")
     place = (rows - first + REACH) * image.shape[1] + columns + REACH
     steps = [dy * image.shape[1] + dx for dy, dx in HALF]
     pairs = np.stack([(image.take(place - step), image.take(place + step)) for step in steps])
-    if bad is not None:
+    if not all_known:
         _fill_unknown(pairs, image)
     nearest = [pair for step, pair in zip(HALF, pairs, strict=True) if max(map(abs, step)) == 1]
     middle = median_of_values(np.concatenate(nearest), axis=0)

@@ -1,12 +1,13 @@
 """Fit of the population of hits to a sample of the candidates."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from crstack.joint.candidates import pieces_of
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, counts_as_hit, sigma_index
-from crstack.joint.likelihood import NODE_REACH, hit_weights
+from crstack.joint.likelihood import NODE_REACH, hit_weights, nodes_left_out
 from crstack.joint.neighbourhoods import N_CLASSES
 from crstack.joint.odds import of_known, with_evidence
 from crstack.joint.used_places import numbered
@@ -175,7 +176,26 @@ def _some_of(candidates, tables, likely, number):
     numbers = min(len(both[0]), most), enough - min(len(both[0]), most)
     chosen = np.sort(np.concatenate([rng.choice(one, n, replace=False) for one, n in zip(both, numbers, strict=True)]))
     some = replace(candidates.some(chosen), reach=REACH_TO_FIT)
-    return some, some.tables(), chosen
+    return some, _tables_of_some(candidates, tables, some, chosen), chosen
+
+
+def _tables_of_some(candidates, tables, some, chosen):
+    """The tables of ``some`` candidates, at the places ``chosen`` (ascending), from those of all where nodes agree."""
+    if len(candidates.groups) > 1:
+        return some.tables()  # the nodes of several groups are mixed
+    n, reach = len(candidates.values), candidates.reach
+    first = nodes_left_out(n, candidates.fewest, reach, some.reach, candidates.step)
+    parts = candidates.parts()
+    ends = [0, *chosen.searchsorted([part.stop for part in parts])]
+    whole = [empty_image((*one.shape[:-2], one.shape[-2] - first, len(chosen)), one.dtype) for one in tables[0]]
+
+    def fill(item):
+        table, part, here = item[0], item[1], slice(*item[2])
+        for to, one in zip(whole, table, strict=True):
+            to[..., here] = one[..., first:, :].take(chosen[here] - part.start, axis=-1)
+
+    map_threads(fill, zip(tables, parts, pairwise(ends), strict=True))
+    return [tuple(one[..., part] for one in whole) for part in some.parts()]
 
 
 def _likely(candidates, shape):

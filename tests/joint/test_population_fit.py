@@ -128,7 +128,7 @@ def test_the_signals_of_the_fit_are_all_that_count(monkeypatch, n):
     monkeypatch.setattr(sample, "VALUES_TO_FIT", (3000, 3000))
     for reach in (sample.REACH_TO_FIT, (NODE_REACH, NODE_REACH)):
         monkeypatch.setattr(sample, "REACH_TO_FIT", reach)
-        one = sample.Sample.of(candidates, None, sigma, sample.VALUES_TO_FIT[1])
+        one = sample.Sample.of(candidates, candidates.tables(), sigma, sample.VALUES_TO_FIT[1])
         classes = np.zeros(one.candidates.values.shape, np.int32)
         weights = one.weights(np.zeros(candidates.values.shape, np.int32))
         found.append(one.expectation(classes, classes, Population(), weights))
@@ -173,6 +173,25 @@ def test_a_sample_stands_for_all_values_of_a_class(monkeypatch):
     frequent = np.bincount(own.ravel(), minlength=N_CLASSES) > 100
     assert frequent.sum() > 3
     np.testing.assert_allclose(rates[1][frequent], rates[0][frequent], atol=0.08)
+
+
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_the_tables_of_a_sample_are_those_of_its_own_nodes(monkeypatch, n):
+    """They are taken from those of all candidates, which have more nodes, and are in parts of other pixels."""
+    simulated = make_stack("imaging", (150, 180), n, gain=1 * u.electron / u.adu, hit_rate=0.03, seed=75)
+    counts = Counts(cube_of(simulated), np.float32(3.4**2))
+    scatter = scatter_of(counts)
+    sigma = np.sqrt(counts.mean_variance(scatter.signal) + scatter.of_pixels)
+    monkeypatch.setattr("crstack.joint.candidates.CANDIDATES_AT_ONCE", 300)
+    candidates = find_candidates(counts, scatter.of_pixels, sigma)
+    one = sample.Sample.of(candidates, candidates.tables(), sigma, 700 * n)
+    assert len(one.candidates) == 700
+    expected = one.candidates.tables()
+    assert len(one.tables) == len(expected) == 3
+    for found, own in zip(one.tables, expected, strict=True):
+        for array, other in zip(found, own, strict=True):
+            assert array.dtype == other.dtype
+            np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
