@@ -136,6 +136,11 @@ class Candidates:
         lowest = levels.min(axis=0)
         return np.where(np.isfinite(lowest), lowest, 0)
 
+    @property
+    def alike(self):
+        """Whether all exposures have the same expected values and noise."""
+        return all(len(one) == 1 for one in (self.scales, self.shifts, self.variance, self.poisson))
+
     def at_nodes(self):
         """Quantities that do not depend on the population of hits.
 
@@ -157,10 +162,9 @@ class Candidates:
             prior = prior + np.log(widths)
         shape = (len(self.values), *nodes.shape)
         clean, index = np.empty(shape, np.float32), np.empty(shape, np.uint16)
-        alike = all(len(one) == 1 for one in (self.scales, self.shifts, self.variance, self.poisson))
         for i, value in enumerate(self.values):
             scale, shift, variance, poisson = self.of_exposure(i)
-            if not (i and alike):
+            if not (i and self.alike):
                 signal = scale * nodes + shift
                 sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
                 log_sigma = np.log(sigma)

@@ -206,5 +206,5 @@ def above_least(shapes):
 
 
 def noise_of(index):
-    """Place in ``LOG_SIGMA`` of a place in the tables."""
-    return int(index) // len(Z)
+    """Places in ``LOG_SIGMA`` of places in the tables."""
+    return index // np.uint16(len(Z))

@@ -13,7 +13,6 @@ from crstack.joint.charges import (
     LOG_SIGMA,
     HitDensity,
     counts_as_hit,
-    sigma_index,
 )
 from crstack.joint.neighbourhoods import CLASSES, N_CHARGES, N_CLASSES, N_KINDS, N_NUMBERS, charges_kind
 from crstack.joint.population_fit import extrapolated_rows, smooth_shapes, steady_rates
@@ -218,22 +217,22 @@ class Population:
         found = logs.ravel().take(classes * np.intp(logs[0].size) - np.intp(first) + index)
         return found.real, found.imag
 
-    def log_none(self, classes: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-        """Log of the probability of no hit, for classes and noise (electrons) of values.
+    def log_none(self, classes: np.ndarray, noises: np.ndarray) -> np.ndarray:
+        """Log of the probability of no hit, for classes and noise of values.
 
         Parameters
         ----------
         classes : `~numpy.ndarray`
             Classes of neighbourhood.
-        sigma : `~numpy.ndarray`
-            Standard deviation of the noise of each value, electrons. Shapes that broadcast.
+        noises : `~numpy.ndarray` of int
+            Places of the noise of each value in ``crstack.joint.charges.LOG_SIGMA``. Shapes that broadcast.
 
         Returns
         -------
         log : `~numpy.ndarray`
             Natural logarithms, of the shape of ``classes``.
         """
-        return self._tables[1][classes, sigma_index(sigma)]
+        return self._tables[1].ravel().take(classes * np.intp(LOG_SIGMA.size) + noises)
 
     def refitted(
         self, counts: np.ndarray, hits: np.ndarray, totals: np.ndarray, seen: np.ndarray | None = None

@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.combine.posterior_mean import SURE, posterior_mean
 from crstack.joint.candidates import VALUES_AT_ONCE, even_slices
+from crstack.joint.charges import noise_of
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.odds import log_ratio
 from crstack.utils.memory import zero_image
@@ -64,12 +65,13 @@ def posterior_signal(field, candidates, population, which=None):
         classes = field.classes_at(some.where)
         ratio, not_hit = log_ratio(some, clean, index, classes, population)
         known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
-        variance = np.zeros_like(nodes)
+        variance, noises = np.zeros_like(nodes), noise_of(index)
         for i in range(len(some.values)):
-            sigma = np.broadcast_to(some.sigma_of(i, nodes), nodes.shape)
             # the probability of no hit depends on the noise, and so on the signal: it must not favour faint signals
-            not_hit[i] += known[i] * population.log_none(classes[i], sigma)
-            variance += known[i] * (sigma / some.scale_of(i)) ** 2
+            not_hit[i] += known[i] * population.log_none(classes[i], noises[i])
+            if not (i and some.alike):
+                variance_of_level = (some.sigma_of(i, nodes) / some.scale_of(i)) ** 2
+            variance += known[i] * variance_of_level
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio, widths))
         weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
         weight[:, ~known.any(axis=0)] = 1  # nothing is known

@@ -136,7 +136,7 @@ class Sample:
             some, pair = self.candidates.some(piece), logs.take(numbers)
             ratio, not_hit = with_evidence(some, clean, (pair.real, pair.imag), population)
             hit, rest = hit_weights(not_hit, ratio, prior)
-            hit /= (hit + rest)[0].sum(axis=0)
+            hit /= (hit[0] + rest[0]).sum(axis=0)
             return of_known(some, hit)
 
         def work(item):
@@ -149,16 +149,16 @@ class Sample:
 
             # a small sample has one part only
             map_threads(fill, pieces_of(part, (*table, asked)))
-            probability = hit.sum(axis=1)
-            hit *= weights[:, None, part]
-            return probability, used.histogram(numbers, hit)
+            probability, worth = hit.sum(axis=1), weights[:, part]
+            hits = np.bincount(classes[:, part].ravel(), (worth * probability).ravel(), minlength=N_CLASSES)
+            hit *= worth[:, None]
+            return probability, used.histogram(numbers, hit), hits
 
         items = zip(self.candidates.parts(), self.tables, places.asked, places.classes, strict=True)
         found = map_threads(work, items)
         probability = np.concatenate([one[0] for one in found], axis=1)
         counts = density.expected_counts(sum(one[1] for one in found))
-        hits = np.bincount(classes.ravel(), (weights * probability).ravel(), minlength=N_CLASSES)
-        return counts, hits, probability
+        return counts, sum(one[2] for one in found), probability
 
 
 def _some_of(candidates, tables, likely, number):

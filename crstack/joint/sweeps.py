@@ -47,7 +47,7 @@ def sweep(field, candidates, tables, population, classes=None):
         some = candidates.some(piece)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, piece], population)
         hit, rest = hit_weights(not_hit, ratio, prior)
-        total = (hit + rest)[0].sum(axis=0)
+        total = (hit[0] + rest[0]).sum(axis=0)
         signal = (rest * nodes).sum(axis=1) / np.maximum(rest.sum(axis=1), 1e-30)
         charge = np.maximum(some.values - some.scales * signal - some.shifts, 0) / some.sigma(signal)
         return of_known(some, hit).sum(axis=1) / total, charge
@@ -120,5 +120,5 @@ def probabilities(candidates, sigma, shape, settings, without_hits):
 
 def _noises(tables):
     """Places in ``LOG_SIGMA`` between which the noise of the candidates lies, at all nodes of their signal."""
-    places = [(noise_of(index.min()), noise_of(index.max())) for _, _, index, _ in tables]
+    places = [(int(noise_of(index.min())), int(noise_of(index.max()))) for _, _, index, _ in tables]
     return slice(min(low for low, _ in places), max(high for _, high in places) + 1) if places else None

@@ -118,7 +118,7 @@ def test_small_charges_make_values_that_are_not_hit_higher():
     np.testing.assert_allclose(
         log_not_hit, np.log((faint + none) / (1 - above)) - stats.norm.logpdf(excess, 0, sigma), atol=0.01
     )
-    assert population.log_none(np.int32(30), sigma) == pytest.approx(np.log(1 - above), abs=0.01)
+    assert population.log_none(np.int32(30), sigma_index(sigma)) == pytest.approx(np.log(1 - above), abs=0.01)
 
 
 def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.utils.medians import median_of
 from crstack.utils.threads import map_threads
 
 __all__ = ["sky_in_slits", "slit_length"]
@@ -50,9 +51,16 @@ def sky_in_slits(image, noise, axis, length):
         return sky_in_slits(image.T, noise.T, "y", length).T
     light = np.minimum(image, ndimage.maximum_filter1d(_opening(image, length), 2 * END + 1, axis=0))
     light -= _opening(image, LONGER * length)
-    around = ndimage.median_filter(light[:, STEP // 2 :: STEP], (1, STEPS), mode="nearest")
+    around = _medians_across(light[:, STEP // 2 :: STEP])
     lines = light - around[:, np.minimum(np.arange(light.shape[1]) // STEP, around.shape[1] - 1)]
     return np.where(lines > CLEAR * noise, lines, 0)
+
+
+def _medians_across(light):
+    """Median of `STEPS` pixels around each one along x; beyond the edges, those at the edge are repeated."""
+    padded, nx = np.pad(light, ((0, 0), (STEPS // 2, STEPS // 2)), mode="edge"), light.shape[1]
+    # several times faster than `scipy.ndimage.median_filter`
+    return median_of([padded[:, first : first + nx] for first in range(STEPS)])
 
 
 def _opening(image, length):
