@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crstack.equalize.terms import clean, response
-from crstack.equalize.variance import deviations, model_error, places
+from crstack.equalize.variance import deviations, model_error, place_variance, places
 
 
 def test_kinds_of_places_by_their_contrast():
@@ -137,3 +137,25 @@ def test_one_value_that_is_too_low_makes_no_hole_in_the_image_of_many(n):
 @pytest.mark.parametrize(("n", "expected"), [(2, 3.84), (3, 3.03), (5, 2.44), (10, 1.99), (25, 1.69)])
 def test_the_largest_deviations_of_noise_depend_on_the_number_of_exposures(n, expected):
     assert deviations.tail_of_noise(n) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(13, 0.5), (1, 0.0)])
+def test_a_part_of_the_image_that_is_described_worse(size, expected):
+    """The excess of each pixel is that of noise, so that only a window of eleven pixels shows it."""
+    rng = np.random.default_rng(9)
+    shape = (90, 100)
+    contrast2, variance = np.full(shape, 40, np.float32), np.full(shape, 10, np.float32)
+    true = variance.copy()
+    middle = np.s_[45 - size // 2 : 46 + size // 2, 50 - size // 2 : 51 + size // 2]
+    true[middle] += 0.5 * contrast2[middle]
+    square = (true * rng.standard_normal(shape) ** 2).astype(np.float32)
+    some = places.Places(contrast2, square, variance, np.full(shape, 2, np.int8))
+    found = np.empty(shape, np.float32)
+    highest = place_variance._fill_band(
+        found, some, np.zeros(places.N_KINDS, np.float32), (np.s_[:], np.s_[:], np.s_[:])
+    )
+    assert found[45, 50] / 40 == pytest.approx(expected, rel=0.4)
+    assert highest == pytest.approx(found.max() / 40)
+    # elsewhere there is none
+    assert not found[:30].any()
+    assert not found[:, 65:].any()

@@ -17,6 +17,9 @@ STEADY = 12.0
 #: the excess variance of a neighbourhood counts if it exceeds the excess of its kind by this number of standard errors,
 #: and by the second number where the kind has no excess
 LOCAL_SIGNIFICANCE, ALONE = 3.0, 8.0
+#: window (pixels) of a wide neighbourhood, whose excess counts if it exceeds that of its kind by this number of
+#: standard errors
+WIDE, WIDE_SIGNIFICANCE = 11, 6.0
 
 
 def place_variance(levels, variance_of, measured=None):
@@ -43,8 +46,9 @@ def place_variance(levels, variance_of, measured=None):
     Hits only raise values. The difference of the median and the lowest value therefore measures the differences of the
     exposures, also where values are hit. Its square is expressed as a share of the square of the local contrast,
     because shift, seeing and throughput change the signal in proportion to the contrast. All places of similar contrast
-    have one share. In a window of five pixels with a significantly larger share, the share is a weighted mean of that
-    of the window and that of the kind.
+    have one share. In a window of five or eleven pixels with a significantly larger share, the share is a weighted mean
+    of that of the window and that of the kind. The wide window finds parts of the image that the measured differences
+    do not describe, such as an emission line in a few slices of a spectrograph.
 
     If differences were measured, the variance is at least the squared residual in blocks of pixels, see
     `~crstack.equalize.variance.block_residuals.raise_to_block_residuals`.
@@ -62,7 +66,7 @@ def place_variance(levels, variance_of, measured=None):
     shares *= places.tails(shares, highest_of_noise(len(levels)))
     variance = empty_image(places.kind.shape)
     highest = map_threads(
-        lambda band: _fill_band(variance, places, shares, band), wide_bands(*variance.shape, WINDOW // 2)
+        lambda band: _fill_band(variance, places, shares, band), wide_bands(*variance.shape, WIDE // 2)
     )
     _raise_to_model_error(variance, places, levels, variance_of, change)
     if measured:
@@ -109,17 +113,30 @@ def _raise_to_model_error(variance, places, levels, variance_of, change):
 def _fill_band(variance, places, shares, band):
     """Variance of the rows of a band, in place; return the largest share in it."""
     rows, wide, inner = band
-    contrast2, weight, weighted_excess, known = places.weighted(wide)
-    share = shares[places.kind[wide]]
-    around = [ndimage.uniform_filter(one, WINDOW) for one in (weight * contrast2, weight, weight**2, known**2)]
-    around.insert(0, places.excess_around(weighted_excess, wide))
-    # only where the excess of the window is significantly larger than that of its kind
-    expected = share * around[1]
-    error = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
-    worse = around[0] - expected > np.where(share > 0, LOCAL_SIGNIFICANCE, ALONE) * error + expected
-    worse &= around[1] > 0
-    # effective number of pixels in the window
-    number = WINDOW**2 * around[2][worse] ** 2 / np.maximum(around[3][worse], 1e-30)
-    share[worse] = (STEADY * share[worse] + number * around[0][worse] / around[1][worse]) / (STEADY + number)
-    variance[rows] = (share * contrast2)[inner]
+    weighted = places.weighted(wide)
+    of_kind = shares[places.kind[wide]]
+    narrow = WINDOW, np.where(of_kind > 0, LOCAL_SIGNIFICANCE, ALONE)
+    found = [
+        _share_around(places, wide, of_kind, weighted, window, significance)
+        for window, significance in (narrow, (WIDE, WIDE_SIGNIFICANCE))
+    ]
+    share = np.maximum(*found)
+    variance[rows] = (share * weighted[0])[inner]
     return float(share[inner].max())
+
+
+def _share_around(places, rows, of_kind, weighted, window, significance):
+    """Share of each pixel of some rows: that ``of_kind``, or a larger one where a window around it has more excess."""
+    contrast2, weight, weighted_excess, known = weighted
+    around = [ndimage.uniform_filter(one, window) for one in (weight * contrast2, weight, weight**2, known**2)]
+    excess = places.excess_around(weighted_excess, rows, window)
+    # only where the excess of the window is significantly larger than that of its kind
+    expected = of_kind * around[0]
+    error = np.sqrt(SPREAD * np.maximum(around[3], 0)) / window
+    worse = excess - expected > significance * error + expected
+    worse &= around[0] > 0
+    # effective number of pixels in the window
+    number = window**2 * around[1][worse] ** 2 / np.maximum(around[2][worse], 1e-30)
+    share = of_kind.copy()
+    share[worse] = (STEADY * share[worse] + number * excess[worse] / around[0][worse]) / (STEADY + number)
+    return share

@@ -170,16 +170,16 @@ class Places:
         square[some] /= CLIPPED_OF_TWO + (MOST_OF_TWO - CLIPPED_OF_TWO) * number
         return square
 
-    def excess_around(self, weighted_excess, rows):
+    def excess_around(self, weighted_excess, rows, window):
         """Mean of the weighted excess in the window around each pixel of some rows.
 
         With two exposures, a track of hits makes one exposure higher in the whole window. Therefore the excess is
         computed twice: where the first exposure is higher, and where the second is. Twice the smaller one is used.
         """
         if self.of_two is None:
-            return ndimage.uniform_filter(weighted_excess, WINDOW)
+            return ndimage.uniform_filter(weighted_excess, window)
         first = self.of_two.first[rows]
-        sides = [ndimage.uniform_filter(np.where(one, weighted_excess, 0), WINDOW) for one in (first, ~first)]
+        sides = [ndimage.uniform_filter(np.where(one, weighted_excess, 0), window) for one in (first, ~first)]
         return 2 * np.minimum(*sides)
 
     def weighted(self, rows, shares=None):
