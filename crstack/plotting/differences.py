@@ -125,7 +125,7 @@ def _profiles(measured):
     """Terms along rows and columns: title, names of the axes, and values (N, length); added levels first."""
     found = {}
     for line, values in zip(measured.lines, measured.profiles, strict=True):
-        is_response = line.setting == "response"
+        is_response = line.name == "response"
         each = "row" if line.axis == "x" else "column"
         title = f"{'response' if is_response else 'added level'} of each {each}"
         ylabel = "response" if is_response else "added level (electron)"

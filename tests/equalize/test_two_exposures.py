@@ -109,7 +109,7 @@ def test_a_track_of_one_exposure_is_no_local_excess():
     two = places._Two(None, first)
     planes = [np.ones(shape, np.float32)] * 3
     some = places.Places(*planes, np.ones(shape, np.int8), two)
-    found = some.excess_around(np.full(shape, np.float32(6)), slice(0, 30))
+    found = some.excess_around(np.full(shape, np.float32(6)), slice(0, 30), places.WINDOW)
     assert found[:, :15].max() == pytest.approx(0, abs=1e-5)
     assert found[:, 25:].mean() == pytest.approx(6, rel=0.25)
     assert found.max() <= 6.0001

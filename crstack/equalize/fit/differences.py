@@ -175,7 +175,7 @@ class Differences:
             yield "surface", self.grids.reshape(n, -1)
         seen = set()
         for line, profile in zip(self.lines, self.profiles, strict=False):
-            name = f"{'response' if line.setting == 'response' else 'added'}_along_{line.axis}"
+            name = f"{'response' if line.name == 'response' else 'added'}_along_{line.axis}"
             if name not in seen:
                 seen.add(name)
                 yield name, profile
@@ -254,7 +254,7 @@ class Differences:
         for name in ("kernels", "kernel_errors", "grids", "drifts", "varying"):
             placed[name] = in_array(getattr(self, name))
         # a response is relative to the exposure, and an added level is in electrons
-        kinds = [line.setting == "response" for line in self.lines]
+        kinds = [line.name == "response" for line in self.lines]
         placed["profiles"] = tuple(
             np.stack([np.full_like(one[0], relative) if k is None else one[k] for k in order])
             for one, relative in zip(self.profiles, kinds, strict=False)
@@ -295,7 +295,7 @@ class Differences:
             words["added levels (electron)"] = f"{levels} ({self._listed(one or 'none' for one in self.surfaces)})"
         for line in self.lines:
             limits = ""
-            if line.setting == "response" and self.limits:
+            if line.name == "response" and self.limits:
                 limits = f" from {self.limits[0]:.3f} to {self.limits[1]:.3f}"
             words[line.words] = f"measured{limits}"
         if self.hot:

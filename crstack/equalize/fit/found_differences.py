@@ -56,7 +56,7 @@ def _limits(fit):
 def _profile(fit, line):
     """Mean (N, length) of the terms of one kind along the axis of a line."""
     along = 2 if line.axis == "x" else 1
-    if line.setting != "response":
+    if line.name != "response":
         return fit.added.mean(axis=along)
     weight = fit.brightness * _lit(fit)
     light = weight.sum(axis=along - 1)

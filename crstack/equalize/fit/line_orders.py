@@ -11,8 +11,8 @@ from crstack.equalize.fit.line_rounds import (
     LEAST_LINES,
     MOST_LINES,
     OF_VALUE,
+    add_object,
     added_first,
-    at_other_places,
     criterion,
     criterion_by_own_noise,
     find_added_lines_first,
@@ -23,10 +23,11 @@ from crstack.equalize.fit.line_rounds import (
     fit_object_and_sky,
     misfit,
     misfit_by_own_noise,
+    object_across,
     polish,
     refine_after_lines,
 )
-from crstack.equalize.fit.object_part import has_lines, spread_response
+from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
 
 __all__ = ["with_lines"]
 
@@ -52,7 +53,30 @@ def with_lines(model):
     """
     model = _with_lines(model)
     find_sky_in_slits(model)
+    line = object_across(model)
+    return model if line is None else _with_object(model, line)
+
+
+def _with_object(model, line):
+    """The model, or a better one with the throughput of an object that changes along its trace.
+
+    Kernels and levels that were fitted before describe a part of this change.
+    """
+    after = _copy_of(model)
+    add_object(after, line)
+    others = [after] if model.start is not None else [after, _object_first(model, line)]
+    for other in others:
+        if _describes_more(other, model) and not at_other_places(other):
+            model = other
     return model
+
+
+def _object_first(model, line):
+    """A new model with the throughput of an object that changes along its trace, before surfaces and kernels."""
+    found = _anew(model, None, object_alone=True)
+    find_response_of_object_first(found)
+    add_object(found, line)
+    return _refined_after_lines(found)
 
 
 def _with_lines(model):
@@ -138,7 +162,7 @@ def _describes_more(one, other, by=0.0):
 
 def _other_orders(model, axes):
     """Further axes and starts, beside the usual ones, for added levels along rows and columns that come first."""
-    if not any(line.setting == "response" for line in model.lines) and model.start is None:
+    if not any(line.name == "response" for line in model.lines) and model.start is None:
         return []
     both = {"x", "y"}
     if model.start is None:
@@ -163,10 +187,16 @@ def _object_alone(model):
 
 def _refined_after_lines(model):
     """The model with kernels and all other terms after them, if these are needed."""
-    before = copy.copy(model)
-    before.lines, before.freedom = list(model.lines), dict(model.freedom)
+    before = _copy_of(model)
     refine_after_lines(model)
     return min(before, model, key=criterion)
+
+
+def _copy_of(model):
+    """A copy of a model, to which terms can be added."""
+    other = copy.copy(model)
+    other.lines, other.freedom = list(model.lines), dict(model.freedom)
+    return other
 
 
 def _anew(model, start, object_alone=False):

@@ -6,20 +6,20 @@ from scipy import ndimage
 from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.line_hits import LineHits
-from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, fit_whole, lines_gain
-from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, has_lines
+from crstack.equalize.fit.lines import LINES, LineTerm, fit_whole, lines_gain
+from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, change_of_object, has_lines, has_trace, without_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
 from crstack.equalize.fit.slit_sky import sky_in_slits, slit_length
 from crstack.equalize.fit.straight_lines import straight_part
 from crstack.equalize.terms.steps import incomplete_edges
-from crstack.utils.pixels import contrast_of
+from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = [
     "LEAST_LINES",
     "MOST_LINES",
     "OF_VALUE",
+    "add_object",
     "added_first",
-    "at_other_places",
     "criterion",
     "criterion_by_own_noise",
     "find_added_lines_first",
@@ -30,14 +30,15 @@ __all__ = [
     "fit_object_and_sky",
     "misfit",
     "misfit_by_own_noise",
+    "object_across",
     "polish",
     "refine_after_lines",
 ]
 
 #: a residual of more than this number of standard deviations, and more than this share of the contrast, is a hit
 HIT, HIT_CONTRAST = 4.0, 0.3
-#: change of the throughput of an object, of both signs in one exposure, that shows that it was moved
-OF_MOVED = np.float32(0.2)
+#: the same number of standard deviations where the throughput of an object changes, and shares in the rounds of its fit
+FAR_FROM_OBJECT, CONTRASTS_OF_OBJECT = 3.0, (0.3, 0.1, 0.03)
 #: window (pixels) of the medians along a row or column, from which a response of two exposures is measured
 ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
@@ -120,7 +121,7 @@ def fit_line_terms(model, lines):
 
 def added_first(lines):
     """The terms with responses last, so that these do not change lines of the sky that differ on their own."""
-    return sorted(lines, key=lambda line: line.setting == "response")
+    return sorted(lines, key=lambda line: line.name == "response")
 
 
 def find_added_lines_first(model, axes):
@@ -129,7 +130,7 @@ def find_added_lines_first(model, axes):
     Surfaces before them would contain wide lines of the sky, and so would a level of all pixels.
     """
     model.backgrounds = model.first_levels(model.levels, FAINT)
-    find_line_terms(model, [one for one in LINES if one.setting != "response" and one.axis in axes])
+    find_line_terms(model, [one for one in LINES if one.name != "response" and one.axis in axes])
     model.lines_first = True
     # a level is linear between the centres of cells. Along tilted lines, their brightness changes less than it does
     skies = [line for line in model.lines if line.setting == "sky"]
@@ -144,7 +145,7 @@ def find_response_of_object_first(model):
     A kernel before it would make all of the exposure fainter if the object is.
     """
     model.backgrounds = model.first_levels(model.levels, FAINT)
-    find_line_terms(model, [one for one in LINES if one.setting == "response"])
+    find_line_terms(model, [one for one in LINES if one.name == "response"])
 
 
 def fit_object_and_sky(model, axis):
@@ -186,13 +187,6 @@ def _fit_object_as_a_whole(model, line):
         regressor = _object_in(signal, line)
         share, _ = fit_whole(*LineTerm(line.crosses, line.setting).arrays(left, regressor, variance))
         _set_response(model, share, regressor, signal)
-
-
-def at_other_places(model):
-    """Whether an exposure has much more light in some places and much less in others: an object that was moved."""
-    if model.gains is None:
-        return False
-    return any(float(one.max()) > OF_MOVED > -OF_MOVED > float(one.min()) for one in model.gains)
 
 
 def fit_if_better(model, lines, by=0.0):
@@ -251,6 +245,30 @@ def find_sky_in_slits(model):
         if length:
             _fit_sky_in_slits(model, LineTerm(across, "slit", length))
             return
+
+
+def object_across(model):
+    """A term for an object whose throughput changes along its trace, or None if it does not change.
+
+    Terms along rows and columns describe only changes that are smooth along one of the axes, or fill the image.
+    """
+    if "response" not in model.names:
+        return None
+    left, signal, variance, _ = _residuals(model)
+    for axis in "yx":
+        line = LineTerm(axis, "object")
+        if has_trace(signal, variance, line.crosses):
+            arrays = line.arrays(*_regression(model, line, left, signal, variance))
+            if lines_gain(*arrays, arrays[1].shape[1])[0] > LEAST_LINES + OF_VALUE * left.size:
+                return line
+    return None
+
+
+def add_object(model, line):
+    """Add the throughput of an object to a model, and correct its other terms."""
+    model.lines = [*model.lines, line]
+    _add_line(model, line, None, None, None)
+    polish(model)
 
 
 def _fit_sky_in_slits(model, slit):
@@ -332,6 +350,21 @@ def _sky_beside(model, line):
     )
 
 
+def _regression(model, line, left, signal, variance):
+    """Residuals (N, ny, nx), image (ny, nx) that a term multiplies, and variance of the residuals."""
+    regressor = _regressor(model, line, signal)
+    if line.setting == "object":
+        left = _changes_along(line, left, regressor, variance)
+    return left, regressor, variance
+
+
+def _changes_along(line, left, light, variance):
+    """What changes along an object: residuals without the sky across it, and without one throughput of all of it."""
+    left = left - np.stack([straight_part(np.nan_to_num(one), line.axis) for one in left])
+    whole, _ = fit_whole(left, light, variance)
+    return left - whole * light
+
+
 def _regressor(model, line, signal):
     """Image (ny, nx) that a term multiplies."""
     if line.setting == "backgrounds":
@@ -341,6 +374,9 @@ def _regressor(model, line, signal):
     if line.setting == "slit":
         noise = np.sqrt(model.variance_of(signal) / len(model.levels))
         return sky_in_slits(signal, noise, line.axis, line.length)
+    if line.setting == "object":
+        # the sky that fills the slit along the axis stays
+        return without_sky(signal, line.axis)
     if len(model.levels) == 2:
         signal = ndimage.median_filter(signal, (1, ALONG) if line.axis == "x" else (ALONG, 1))
     return _object_in(signal, line) if _sky_beside(model, line) else signal
@@ -363,18 +399,46 @@ def _restore(model, terms):
 
 def _add_line(model, line, left, signal, variance):
     """Fit a term along rows or columns to what is left, and add it to the model."""
+    if line.setting == "object":
+        for contrast in CONTRASTS_OF_OBJECT:
+            _add_object(model, line, contrast)
+        return
     regressor = _regressor(model, line, signal)
-    share, freedom = (fit_whole if line.setting == "slit" else fit_lines)(*line.arrays(left, regressor, variance))
-    # a term that is fitted again has the same values
-    model.freedom[line] = max(freedom, model.freedom.get(line, 0.0))
-    if line.axis == "y":
-        share = share.transpose(0, 2, 1)
-    if line.setting == "response":
+    share = _share_of(model, line, left, regressor, variance)
+    if line.name == "response":
         _set_response(model, share, regressor, signal)
         return
     if line.setting != "backgrounds":
         share = share * regressor
     model.added = share if model.added is None else model.added + share
+
+
+def _share_of(model, line, left, regressor, variance):
+    """Fitted share (N, ny, nx) of the regressor of a term; its number of values is noted in the model."""
+    share, freedom = line.fit(left, regressor, variance)
+    # a term that is fitted again has the same values
+    model.freedom[line] = max(freedom, model.freedom.get(line, 0.0))
+    return share
+
+
+def _add_object(model, line, contrast):
+    """Fit the throughput of the object in each row or column to what is left, and add it to the model.
+
+    Where the object is brighter in one exposure, its light is no hit. Values that differ from this by more than a
+    share ``contrast`` of the contrast are left out: a hit would look like a brighter object.
+    """
+    common = model.common(CONTRAST[-1])
+    left, variance = _differences(model, common)
+    signal = np.maximum(common, 0)
+    left, regressor, _ = _regression(model, line, left, signal, variance)
+    limit = FAR_FROM_OBJECT * np.sqrt(variance) + np.float32(contrast) * contrast_of(common)
+    for i, one in enumerate(left):
+        change = change_of_object(one, regressor, variance, line.axis)
+        far = dilate(np.abs(one - change) > limit, 1)
+        one[far] = change[far]
+        if model.bad is not None:
+            one[model.bad[i]] = np.nan
+    _set_response(model, _share_of(model, line, left, regressor, variance), regressor, signal)
 
 
 def _set_response(model, share, regressor, signal):

@@ -45,9 +45,9 @@ class LineTerm:
     ----------
     axis : {"x", "y"}
         Axis along which it is smooth.
-    setting : {"response", "backgrounds", "sky", "slit"}
-        Whether it is a throughput, an added level, a change of the lines that are straight along the axis, or one of
-        the light that fills slits along the axis.
+    setting : {"response", "object", "backgrounds", "sky", "slit"}
+        Whether it is a throughput, one throughput of all of the object that crosses the axis, an added level, a change
+        of the lines that are straight along the axis, or one of the light that fills slits along the axis.
     length : int, optional
         Length of the slits, pixels.
     """
@@ -59,7 +59,7 @@ class LineTerm:
     @property
     def name(self):
         """The parameter of the user that it belongs to."""
-        return "response" if self.setting == "response" else "backgrounds"
+        return "response" if self.setting in ("response", "object") else "backgrounds"
 
     @property
     def crosses(self):
@@ -71,14 +71,30 @@ class LineTerm:
         """Readable text."""
         if self.setting == "slit":
             return f"brightness of the sky in slits of {self.length} pixels along {self.axis}"
+        if self.setting == "object":
+            return f"response of the object in each {'row' if self.axis == 'x' else 'column'}"
         what = {"response": "response", "backgrounds": "added level", "sky": "brightness of the sky"}[self.setting]
         return f"{what} of each {'row' if self.axis == 'x' else 'column'} along {self.axis}"
 
     def arrays(self, residuals, regressor, variance):
-        """Residuals, regressor and variance with the rows along the axis."""
+        """Residuals, regressor and variance with the rows along the axis.
+
+        An object may cover few pixels of a row, so that the halves of its row are every other pixel.
+        """
+        arrays = residuals, regressor, variance
         if self.axis == "y":
-            return residuals.transpose(0, 2, 1), regressor.T, variance.T
-        return residuals, regressor, variance
+            arrays = residuals.transpose(0, 2, 1), regressor.T, variance.T
+        if self.setting == "object":
+            arrays = tuple(np.concatenate((one[..., ::2], one[..., 1::2]), axis=-1) for one in arrays)
+        return arrays
+
+    def fit(self, residuals, regressor, variance):
+        """Additional share of a regressor in each exposure, and the effective number of fitted values."""
+        arrays = self.arrays(residuals, regressor, variance)
+        if self.setting == "slit":
+            return fit_whole(*arrays)
+        share, freedom = fit_lines(*arrays, lengths=() if self.setting == "object" else LENGTHS)
+        return share.transpose(0, 2, 1) if self.axis == "y" else share, freedom
 
 
 LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response", "backgrounds", "sky"))

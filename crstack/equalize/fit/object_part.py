@@ -8,17 +8,34 @@ shift of the object would then not be found, and its rows would seem to have ano
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.straight_lines import straight_blocks, straight_part
 from crstack.equalize.terms.steps import moved
 from crstack.utils.medians import median_of_values
 
-__all__ = ["LEAST_THROUGHPUT", "has_lines", "images_of_kernels", "object_of", "spread_response"]
+__all__ = [
+    "LEAST_THROUGHPUT",
+    "at_other_places",
+    "change_of_object",
+    "has_lines",
+    "has_trace",
+    "images_of_kernels",
+    "object_of",
+    "spread_response",
+    "without_sky",
+]
 
 #: rows over which the throughput of an object is averaged before kernels are fitted
 ROWS = 25
 #: an image has lines along an axis if, across them, this quantile of the deviation from the median of the window
 #: (pixels) around is at least this number of standard deviations of a pixel. Stars reach a few hundredths
 QUANTILE, WINDOW, CLEAR = 0.9, 51, 1.0
+#: an object is a trace if at least this share of it is straight
+STRAIGHT = 0.3
+#: an object is clear where its light is this number of standard deviations of the noise
+CLEAR_OBJECT = 3.0
+#: change of the throughput of an object, of both signs in one exposure, that shows that it was moved
+OF_MOVED = np.float32(0.2)
 #: least light (electrons) by which anything is divided
 LEAST_LIGHT = np.float32(1e-6)
 #: least throughput along rows and columns, relative to that of the exposure. Where there is little signal, a fit may
@@ -47,6 +64,57 @@ def has_lines(image, variance, axis):
         # at the edges, a gradient differs from the median
         above = above[:, half:-half]
     return bool(np.quantile(np.abs(above), QUANTILE) > CLEAR * np.sqrt(median_of_values(variance)))
+
+
+def without_sky(image, axis):
+    """Object in an image (ny, nx), electrons, without the sky that hardly changes along an axis."""
+    return np.maximum(image - straight_part(image, axis), 0)
+
+
+def has_trace(image, variance, axis):
+    """Whether the object in an image is a trace along an axis, such as the spectrum of a star, and not stars.
+
+    Parameters
+    ----------
+    image, variance : `~numpy.ndarray`
+        (ny, nx) common image, and variance of one exposure there, electrons and their squares.
+    axis : {"x", "y"}
+        Axis along the trace.
+
+    Returns
+    -------
+    found : bool
+    """
+    light = without_sky(image, "y" if axis == "x" else "x")
+    weight = light / variance
+    return bool((weight * straight_part(light, axis)).sum() > STRAIGHT * (weight * light).sum())
+
+
+def change_of_object(left, light, variance, axis):
+    """Change of an object in each row or column across it: the median of the change over its light there.
+
+    Parameters
+    ----------
+    left, light, variance : `~numpy.ndarray`
+        (ny, nx) exposure minus what is expected of it, light of the object, and variance of the exposure.
+    axis : {"x", "y"}
+        Axis across the object.
+
+    Returns
+    -------
+    change : `~numpy.ndarray`
+        float32 (ny, nx), electrons.
+    """
+    if axis == "x":
+        return change_of_object(left.T, light.T, variance.T, "y").T
+    clear = light > CLEAR_OBJECT * np.sqrt(variance)
+    rows, some = clear.any(axis=1), clear.any(axis=0)
+    shares = np.zeros(light.shape[1], np.float32)
+    if some.any():
+        of_clear = np.full(light[rows].shape, np.nan, np.float32)
+        np.divide(left[rows], light[rows], out=of_clear, where=clear[rows])
+        shares[some] = np.nan_to_num(np.nanmedian(of_clear[:, some], axis=0))
+    return shares * light
 
 
 def object_of(model, i, image):
@@ -95,6 +163,37 @@ def images_of_kernels(model, common, level):
     if model.sky_along is None:
         return [common - level]
     return [object_of(model, i, common) for i in range(len(model.levels))]
+
+
+def at_other_places(model):
+    """Whether an exposure has much more light in some places and much less in others: an object that was moved.
+
+    Parameters
+    ----------
+    model : `~crstack.equalize.fit.expected_exposures.ExpectedExposures`
+        The fit.
+
+    Returns
+    -------
+    found : bool
+    """
+    if model.gains is None:
+        return False
+    gains = model.gains
+    for line in model.lines:
+        if line.setting == "object":
+            # the light of the object may change along it by any factor
+            gains = _without_object(gains, model, line.axis)
+    return any(float(one.max()) > OF_MOVED > -OF_MOVED > float(one.min()) for one in gains)
+
+
+def _without_object(gains, model, axis):
+    """Throughputs (N, ny, nx) without their mean across the object, by axis across it."""
+    light, along = model.brightness, 1 if axis == "y" else 2
+    part = light / np.maximum(model.common(CONTRAST[-1]), np.maximum(light, LEAST_LIGHT))
+    mean = (gains * light).sum(axis=along, keepdims=True)
+    mean /= np.maximum((part * light).sum(axis=along - 1, keepdims=True), LEAST_LIGHT)
+    return gains - mean * part
 
 
 def spread_response(model, axis, common):
