@@ -115,7 +115,7 @@ def squared_gradient(image, variance):
     return np.maximum(total - variance, 0)
 
 
-def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=None):
+def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=None, low=None):
     """Fit the excess variance to the differences of exposures.
 
     The median of the absolute difference of two exposures does not depend on hits. It is compared with that of the
@@ -134,12 +134,15 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
         (N, ny, nx) excluded values.
     left_out : `~numpy.ndarray` of bool, optional
         (ny, nx) excluded pixels.
+    low : `~numpy.ndarray`, optional
+        (ny, nx) image without hits, in whose order pixels are put into bins; ``signal`` by default. In the order of an
+        image with coincident hits, most pixels of the brightest bins may be hit.
 
     Returns
     -------
     fit : ExcessFit
     """
-    usable, positive, nearby = _usable_pixels(signal, bad, left_out)
+    usable, positive, nearby = _usable_pixels(signal if low is None else low, bad, left_out)
 
     def of_bright():
         sample = _Sample.of(cube, variance, (nearby, gradient2, signal), positive, PIXELS_TO_FIT)

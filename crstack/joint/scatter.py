@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO
 from crstack.equalize.terms.hot_pixels import hot_pixels
@@ -54,7 +54,9 @@ def scatter_of(counts, of_places=False, measured=None):
     median = _median_of(counts)
     gradient2, hot = _gradient_and_hot(counts, median)
     of_noise = median if len(levels) > 2 else _signal_for_noise_of_two(levels, median)
-    fit = fit_excess_variance(levels, median, _variances_of(counts, of_noise), gradient2, counts.bad, hot)
+    low = _lowest_of(counts) if len(levels) > 2 else median
+    fit = fit_excess_variance(levels, median, _variances_of(counts, of_noise), gradient2, counts.bad, hot, low)
+    del low
     del of_noise
     del hot
     signal, of_pixels = _excess_of_pixels(fit.excess, median, gradient2)
@@ -94,6 +96,23 @@ def _median_of(counts):
 
     map_threads(work, row_bands(*median.shape))
     return median
+
+
+def _lowest_of(counts):
+    """Signal (ny, nx) from the lowest value of the exposures, which no hits of some of them raise.
+
+    How far it is below the signal is known from the noise.
+    """
+    levels = counts.level_cube
+    # expected lowest value of n normal numbers (Blom 1958)
+    lowest, below = empty_image(levels.shape[1:]), -stats.norm.ppf(0.625 / (len(levels) + 0.25))
+
+    def work(rows):
+        low = np.array(levels[:, rows]).min(axis=0)
+        lowest[rows] = low + np.float32(below) * np.sqrt(counts.rows(rows).mean_variance(np.maximum(low, 0)))
+
+    map_threads(work, row_bands(*lowest.shape))
+    return lowest
 
 
 def _signal_for_noise_of_two(levels, signal):

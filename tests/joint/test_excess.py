@@ -1,8 +1,10 @@
 """The excess variance, against numbers computed by hand or in another way."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 
+from crstack import CRStack
 from crstack.datasets.hits import make_hits
 from crstack.joint.excess import (
     ExcessVariance,
@@ -176,3 +178,22 @@ def test_a_constant_counts_where_it_is_dark_and_clear():
     usable[:] = False
     usable[0, :40] = True
     assert constant(5.0, 25, 6) == 0
+
+
+@pytest.mark.parametrize(
+    ("n", "hot", "sky", "readnoise"),
+    [(3, 0.0, 60.0, 3.0), (3, 0.0, 0.0, 5.0), (3, 0.003, 6.0, 3.0), (5, 0.003, 6.0, 3.0)],
+)
+def test_coincident_hits_of_an_empty_field_are_no_scatter(n, hot, sky, readnoise):
+    """The brightest pixels of their median are those with two hits, where most values are hit."""
+    rng, shape = np.random.default_rng(1), (240, 260)
+    level = sky + (rng.uniform(size=shape) < hot) * rng.lognormal(5, 1, shape)
+    hits = np.stack([make_hits(shape, 0.03, rng) for _ in range(n)])
+    cube = rng.poisson(np.broadcast_to(level, hits.shape)) + rng.normal(0, readnoise, hits.shape) + hits
+    stack = CRStack(list(cube), readnoise=readnoise * u.electron, unit="electron")
+    masks = stack.detect()
+    assert str(masks.decision.result.excess) == "none"
+    strong = hits > 5 * np.sqrt(level + readnoise**2)
+    twice = strong & (np.count_nonzero(strong, axis=0) > 1)
+    assert twice.sum() > 100
+    assert masks.crmasks[twice].mean() > 0.985

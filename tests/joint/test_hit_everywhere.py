@@ -62,10 +62,14 @@ def test_rounds_do_not_follow_a_trace(monkeypatch, seed):
 
 def test_most_pixels_hit_in_three_exposures_are_found():
     """Two hits raise the excess variance of the place; the decision that all are hit does not use it."""
-    made = make_stack("ifu", shape=(300, 300), n_exposures=3, gain=1 * u.electron / u.adu, hit_rate=0.08, seed=13)
-    stack = CRStack(made.exposures, gain=made.gain, readnoise=made.readnoise)
-    flagged = stack.detect(method=JointPosterior()).crmasks.all(axis=0)
-    strong, touched = (made.hit_mask(sigma).all(axis=0) for sigma in (5, 0.5))
-    assert strong.sum() >= 15
-    assert flagged[strong].mean() > 0.55
-    assert (flagged & ~touched).sum() <= 2
+    of_strong, number, false = 0, 0, 0
+    for seed in (13, 14):
+        made = make_stack("ifu", shape=(300, 300), n_exposures=3, gain=1 * u.electron / u.adu, hit_rate=0.08, seed=seed)
+        stack = CRStack(made.exposures, gain=made.gain, readnoise=made.readnoise)
+        flagged = stack.detect(method=JointPosterior()).crmasks.all(axis=0)
+        strong, touched = (made.hit_mask(sigma).all(axis=0) for sigma in (5, 0.5))
+        of_strong, number = of_strong + flagged[strong].sum(), number + strong.sum()
+        false += (flagged & ~touched).sum()
+    assert number >= 30
+    assert of_strong > 0.55 * number
+    assert false <= 2
