@@ -8,6 +8,7 @@ from crstack.masks.codes import exposure_name
 from crstack.plausibility.beside_trails import warn_of_flags_beside_trails
 from crstack.plausibility.counts import of_coincidences, of_mean
 from crstack.plausibility.flagged_structures import warn_of_flagged_structures
+from crstack.plausibility.hidden_on_structures import warn_of_hidden_on_structures
 from crstack.plausibility.noise import of_hidden_hits, of_noise, unflagged, warn_of_understated_noise
 from crstack.plausibility.noisy_pixels import warn_of_noisy_pixels
 from crstack.plausibility.pixel_response import of_pixel_response
@@ -134,6 +135,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     # the method does not allow for differences, or they have a warning
     if exposures.comparable and not (sentences or noisy) and getattr(masks.decision, "result", None) is not None:
         warn_of_flagged_structures(masks, exposures)
+        warn_of_hidden_on_structures(masks, exposures)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
     if sentences:
