@@ -16,6 +16,9 @@ from crstack.utils.threads import map_threads, row_bands, wide_bands
 
 __all__ = ["Scatter", "scatter_of"]
 
+#: if pixels in the order of their lowest values have less than this share of the excess, it is that of coincident hits
+OF_HITS = 0.8
+
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
@@ -54,9 +57,7 @@ def scatter_of(counts, of_places=False, measured=None):
     median = _median_of(counts)
     gradient2, hot = _gradient_and_hot(counts, median)
     of_noise = median if len(levels) > 2 else _signal_for_noise_of_two(levels, median)
-    low = _lowest_of(counts) if len(levels) > 2 else median
-    fit = fit_excess_variance(levels, median, _variances_of(counts, of_noise), gradient2, counts.bad, hot, low)
-    del low
+    fit = _fit_of(counts, median, _variances_of(counts, of_noise), gradient2, hot)
     del of_noise
     del hot
     signal, of_pixels = _excess_of_pixels(fit.excess, median, gradient2)
@@ -65,6 +66,26 @@ def scatter_of(counts, of_places=False, measured=None):
         of_place = place_variance(levels, counts.mean_variance_in, measured)[0]
         np.maximum(of_pixels, of_place, out=of_pixels)
     return Scatter(signal, of_pixels, fit)
+
+
+def _fit_of(counts, median, variances, gradient2, hot):
+    """Fit of the excess to pixels in the order of the median; of the lowest value where coincident hits are the excess.
+
+    Pixels that are bright because two exposures are hit are bright in no order of the lowest value.
+    """
+    levels = counts.level_cube
+
+    def fit_with(low):
+        return fit_excess_variance(levels, median, variances, gradient2, counts.bad, hot, low)
+
+    def total(fit):
+        return float(fit.excess.of(median, gradient2).sum(dtype=np.float64))
+
+    fit = fit_with(median)
+    if len(levels) == 2 or not (fit.excess.relative or fit.excess.shift):
+        return fit
+    other = fit_with(_lowest_of(counts))
+    return other if total(other) < OF_HITS * total(fit) else fit
 
 
 def _excess_of_pixels(excess, median, gradient2):
