@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage, special
 
 from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO
 from crstack.equalize.terms.hot_pixels import hot_pixels
@@ -126,7 +126,7 @@ def _lowest_of(counts):
     """
     levels = counts.level_cube
     # expected lowest value of n normal numbers (Blom 1958)
-    lowest, below = empty_image(levels.shape[1:]), -stats.norm.ppf(0.625 / (len(levels) + 0.25))
+    lowest, below = empty_image(levels.shape[1:]), -special.ndtri(0.625 / (len(levels) + 0.25))
 
     def work(rows):
         low = np.array(levels[:, rows]).min(axis=0)

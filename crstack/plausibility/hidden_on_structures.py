@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack.masks.codes import Code, exposure_name
 from crstack.utils.warn import warn_user
 
 __all__ = ["warn_of_hidden_on_structures"]
@@ -9,7 +10,11 @@ __all__ = ["warn_of_hidden_on_structures"]
 #: number of pixels that show the share of the image
 PIXELS = 100_000
 #: least scatter beyond the noise, as a multiple of it, and share of the pixels that have it
-HIDES, SHARE = 3.0, 0.01
+HIDES, SHARE = 3.0, 0.02
+#: codes of values that are left out, with a warning
+NAMED = (Code.TRAIL, Code.SOURCE, Code.MOVED)
+#: such values are the cause if they are this share of the pixels: what is around them differs as well
+EXPLAINED = 0.2
 #: standard deviations of noise from which a hit is found where the exposures differ by noise alone
 FOUND = 5.0
 
@@ -38,8 +43,10 @@ def warn_of_hidden_on_structures(masks, exposures):
     ny, nx = exposures.shape
     where = np.divmod(np.random.default_rng(0).integers(0, ny * nx, PIXELS), nx)
     ratios = np.sqrt(result.excess_variance[where] / _noise_variance(exposures, where))
+    # what is moved, and trails, have warnings of their own
+    named = [np.isin(masks.codes[exposure_name(i)][where], NAMED) for i in range(len(exposures))]
     hidden = ratios > HIDES
-    if hidden.mean() < SHARE:
+    if hidden.mean() < SHARE or np.any(named, axis=0)[hidden].mean() > EXPLAINED:
         return
     typical = float(np.median(ratios[hidden]))
     warn_user(

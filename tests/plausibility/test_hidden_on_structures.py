@@ -9,6 +9,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack
+from crstack.masks.codes import Code, exposure_name
 from crstack.plausibility.hidden_on_structures import warn_of_hidden_on_structures
 
 WORDS = "the exposures differ by about"
@@ -51,14 +52,15 @@ def excess(share, times, measured=True):
     """Masks whose excess variance is that many times the noise, squared, in the first columns."""
     variance = np.zeros(SHAPE, np.float32)
     variance[:, : round(share * SHAPE[1])] = times**2 * (100 + READNOISE**2)
+    codes = {exposure_name(i): np.zeros(SHAPE, np.uint8) for i in range(3)}
     return SimpleNamespace(
-        decision=SimpleNamespace(result=SimpleNamespace(excess_variance=variance, measured=measured))
+        decision=SimpleNamespace(result=SimpleNamespace(excess_variance=variance, measured=measured)), codes=codes
     )
 
 
 @pytest.mark.parametrize(
     ("share", "times", "words"),
-    [(0.02, 5, "in 2.0% of the pixels.* about 5 times.* about 25 standard"), (0.005, 5, None), (0.5, 2, None)],
+    [(0.03, 5, "in 3.0% of the pixels.* about 5 times.* about 25 standard"), (0.01, 5, None), (0.5, 2, None)],
 )
 def test_share_and_size(share, times, words):
     stack = stack_of([np.full(SHAPE, 100.0)] * 3)
@@ -68,6 +70,12 @@ def test_share_and_size(share, times, words):
     else:
         with pytest.warns(UserWarning, match=words):
             call()
+
+
+def test_an_object_that_was_moved_has_its_own_warning():
+    stack, masks = stack_of([np.full(SHAPE, 100.0)] * 3), excess(0.05, 5)
+    masks.codes[exposure_name(1)][:, : SHAPE[1] // 10] = Code.MOVED
+    assert sentences(lambda: warn_of_hidden_on_structures(masks, stack.exposures)) == []
 
 
 def test_gains_and_bad_values():
