@@ -14,7 +14,7 @@ from crstack.equalize.fit.object_part import at_other_places, change_of_object, 
 
 SHAPE, READNOISE, SKY = (120, 200), 4.0, 40.0
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
-ROW = 60 + 0.01 * (X - 100)
+ROW = 75 + 0.01 * (X - 100)
 OBJECT = LineTerm("y", "object")
 
 
@@ -46,7 +46,7 @@ def stack_of(cube):
 @pytest.mark.parametrize("airmasses", [(1.0, 1.6), (1.0, 1.25, 1.6)])
 def test_absorption_that_changes_is_measured(airmasses):
     """Without this, the whole trace had a variance of up to 100 times its noise, in silence."""
-    expected, hits, cube = exposures(airmasses, 5)
+    expected, hits, cube = exposures(airmasses, 11)
     stack = stack_of(cube)
     masks = stack.detect()
     near = ndimage.binary_dilation(hits > 0, np.ones((1, 3, 3)))
@@ -70,7 +70,7 @@ def test_hits_on_a_trace_change_its_response_little():
     rng = np.random.default_rng(6)
     true = 0.2 * np.sin(np.arange(SHAPE[1]) / 3)
     left = np.float32(true * light + np.sqrt(variance) * rng.standard_normal(SHAPE))
-    left[58:61, 50:53] += 4000
+    left[73:76, 50:53] += 4000
     found = change_of_object(left, light, variance, "y")
     share = (found * light).sum(axis=0) / (light**2).sum(axis=0)
     # 0.4 and more with the hits
@@ -126,5 +126,5 @@ def test_an_object_that_changes_along_its_trace_was_not_moved():
     assert at_other_places(model)
     # light that is missing in some rows of the trace, and is found in others
     model.lines = [OBJECT]
-    model.gains = gains + np.float32(0.6) * np.sign(np.float32(Y - 60)) * part
+    model.gains = gains + np.float32(0.6) * np.sign(np.float32(Y - 75)) * part
     assert at_other_places(model)
