@@ -255,13 +255,20 @@ def object_across(model):
     if "response" not in model.names:
         return None
     left, signal, variance, _ = _residuals(model)
-    for axis in "yx":
-        line = LineTerm(axis, "object")
-        if has_trace(signal, variance, line.crosses):
-            arrays = line.arrays(*_regression(model, line, left, signal, variance))
-            if lines_gain(*arrays, arrays[1].shape[1])[0] > LEAST_LINES + OF_VALUE * left.size:
-                return line
+    least = LEAST_LINES + OF_VALUE * left.size
+    for line in (LineTerm(axis, "object") for axis in "yx"):
+        light = _regressor(model, line, signal)
+        # most exposures need no more than this
+        if _gain_across(line, left, light, variance) < least or not has_trace(signal, variance, line.crosses):
+            continue
+        if _gain_across(line, _changes_along(line, left, light, variance), light, variance) > least:
+            return line
     return None
+
+
+def _gain_across(line, left, light, variance):
+    """Decrease of chi squared by a throughput of the object in each row or column."""
+    return lines_gain(*line.arrays(left, light, variance), light.shape[line.axis == "x"])[0]
 
 
 def add_object(model, line):
@@ -350,14 +357,6 @@ def _sky_beside(model, line):
     )
 
 
-def _regression(model, line, left, signal, variance):
-    """Residuals (N, ny, nx), image (ny, nx) that a term multiplies, and variance of the residuals."""
-    regressor = _regressor(model, line, signal)
-    if line.setting == "object":
-        left = _changes_along(line, left, regressor, variance)
-    return left, regressor, variance
-
-
 def _changes_along(line, left, light, variance):
     """What changes along an object: residuals without the sky across it, and without one throughput of all of it."""
     left = left - np.stack([straight_part(np.nan_to_num(one), line.axis) for one in left])
@@ -430,7 +429,8 @@ def _add_object(model, line, contrast):
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
     signal = np.maximum(common, 0)
-    left, regressor, _ = _regression(model, line, left, signal, variance)
+    regressor = _regressor(model, line, signal)
+    left = _changes_along(line, left, regressor, variance)
     limit = FAR_FROM_OBJECT * np.sqrt(variance) + np.float32(contrast) * contrast_of(common)
     for i, one in enumerate(left):
         change = change_of_object(one, regressor, variance, line.axis)
