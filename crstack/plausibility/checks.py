@@ -111,7 +111,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
         stated noise is wrong in parts of the image, or in single pixels. There is none of these if reading the
         exposures has given a warning on the noise. If a region of an exposure has another level. If values are flagged
         beside a trail of another exposure. If many pixels have one valid value. If the joint decision flags structures
-        far more often than the rest.
+        far more often than the rest. If structures differ so much that most hits on them are missed.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:

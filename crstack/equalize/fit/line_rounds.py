@@ -274,7 +274,7 @@ def _gain_across(line, left, light, variance):
 def add_object(model, line):
     """Add the throughput of an object to a model, and correct its other terms."""
     model.lines = [*model.lines, line]
-    _add_line(model, line, None, None, None)
+    _fit_object(model, line)
     polish(model)
 
 
@@ -399,8 +399,7 @@ def _restore(model, terms):
 def _add_line(model, line, left, signal, variance):
     """Fit a term along rows or columns to what is left, and add it to the model."""
     if line.setting == "object":
-        for contrast in CONTRASTS_OF_OBJECT:
-            _add_object(model, line, contrast)
+        _fit_object(model, line)
         return
     regressor = _regressor(model, line, signal)
     share = _share_of(model, line, left, regressor, variance)
@@ -420,7 +419,13 @@ def _share_of(model, line, left, regressor, variance):
     return share
 
 
-def _add_object(model, line, contrast):
+def _fit_object(model, line):
+    """Fit the throughput of the object in each row or column to what is left, in rounds, and add it to the model."""
+    for contrast in CONTRASTS_OF_OBJECT:
+        _fit_object_once(model, line, contrast)
+
+
+def _fit_object_once(model, line, contrast):
     """Fit the throughput of the object in each row or column to what is left, and add it to the model.
 
     Where the object is brighter in one exposure, its light is no hit. Values that differ from this by more than a
