@@ -79,6 +79,8 @@ def _line_along(image, slope, filled):
         shifts = np.rint(rise * ((np.arange(PARTS) + 0.5) / PARTS - 0.5)).astype(int)
         total = np.zeros(ny)
         for part, shift in zip(parts, shifts.tolist(), strict=True):
+            if abs(shift) >= ny:
+                continue  # the line lies outside the image there
             to, source = slice(max(-shift, 0), ny - max(shift, 0)), slice(max(shift, 0), ny + min(shift, 0))
             total[to] += part[source]
         row = int(np.argmax(total))

@@ -71,6 +71,16 @@ def test_lines_near_axes():
     np.testing.assert_allclose(turned, [line], atol=1)
 
 
+def test_lines_near_axes_of_a_narrow_image():
+    flagged = np.random.default_rng(1).random((64, 2000)) < 0.01
+    assert lines_near_axes(flagged, 0.17, 0.15) == []
+    flagged[30:34, 100:1900] = True
+    (line,) = lines_near_axes(flagged, 0.17, 0.15)
+    np.testing.assert_allclose(line, (0, 31.5, 1999, 31.5), atol=2)
+    (turned,) = lines_near_axes(flagged.T, 0.17, 0.15)
+    np.testing.assert_allclose(turned, (31.5, 0, 31.5, 1999), atol=2)
+
+
 @pytest.mark.parametrize("n", [8, 9])
 def test_medians_of_rows_are_those_of_numpy(n):
     rng = np.random.default_rng(3)
