@@ -11,7 +11,7 @@ __all__ = ["find_wrapped_values"]
 #: highest values of unsigned and of signed integers of 16 bits
 TOPS = (65535, 32767)
 #: the highest value of an exposure in which others have wrapped, at least, as a fraction of the largest of 16 bits
-NEAR_TOP = 0.8
+NEAR_TOP = 0.5
 #: signed integers that have wrapped are below this
 FAR_BELOW = -8192
 #: levels of the rim of a hole, as fractions of the largest value of 16 bits

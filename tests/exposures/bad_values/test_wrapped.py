@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from crstack import CRStack
+from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 
@@ -55,6 +56,20 @@ def test_wrapped_cores_are_bad_values(n, changed, zero):
     # a margin, but not the stars as a whole
     assert np.count_nonzero(bad & ~full) < 4 * np.count_nonzero(full)
     assert not bad[expected < 2000].any()
+
+
+def test_one_sharp_star_whose_rim_is_far_below_the_largest_value():
+    """The highest value that has not wrapped is 0.64 of the largest of 16 bits."""
+    gain = 0.25 * u.electron / u.adu
+    simulated = make_stack("imaging", shape=(300, 340), gain=gain, readnoise=5 * u.electron, bias=800 * u.adu, seed=77)
+    values = np.rint([one.data for one in simulated.exposures])
+    wrapped = np.mod(values, 65536)
+    assert 0.5 < wrapped[0].max() / 65535 < 0.7
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CRStackWarning)
+        found = load_exposures(list(wrapped), unit=u.adu, gain=gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    assert any("wrapped: cores" in str(one.message) for one in caught)
+    assert found.bad[values > 65535].all()
 
 
 def reduced(values, kind):
