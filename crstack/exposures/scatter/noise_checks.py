@@ -13,6 +13,7 @@ from crstack.exposures.scatter.noise_causes import (
 from crstack.exposures.scatter.noise_of_one import levels_of, of_another_level, warn_of_smoothed
 from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs
 from crstack.exposures.scatter.noisy_one import noisy_ones
+from crstack.exposures.scatter.same_noise import warn_of_same_noise
 from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
 from crstack.utils.words import plain
@@ -24,6 +25,8 @@ __all__ = ["compare_noise"]
 TOO_MUCH, TOO_LITTLE = 1.4, 0.87
 #: ratio below which the values are no counts, and nothing can be found
 NO_COUNTS = 1e-4
+#: ratio below which the exposures may be one that was reduced in several ways
+OF_COPIES = 0.1
 #: level in units of the read noise, below 0, that gives a warning; the same for the darkest blocks of an exposure
 BELOW_BIAS, DARKEST_BELOW_BIAS = 10, 1.0
 #: exposures are scaled to one level if their levels differ by more than this fraction. Structures of the pixels were
@@ -56,9 +59,9 @@ def compare_noise(exposures, bias_given):
     Warns
     -----
     CRStackWarning
-        If the scatter of one exposure is that of another level, or of smoothed values, or is larger than stated. If the
-        scatter of all exposures disagrees with the noise. If the darkest part of an exposure lies below 0 after a bias
-        is subtracted.
+        If the scatter of one exposure is that of another level, or of smoothed values, or is larger than stated. If two
+        exposures have the same noise. If the scatter of all exposures disagrees with the noise. If the darkest part of
+        an exposure lies below 0 after a bias is subtracted.
     """
     sample = NoiseSample.of_exposures(exposures, exposures.bad)
     # structures that differ, as those of exposures that are shifted, are no noise
@@ -74,8 +77,10 @@ def compare_noise(exposures, bias_given):
     for one in noisy:
         warn_user(one.words(exposures))
     known |= {one.exposure for one in noisy}
-    smoothed = warn_of_smoothed(exposures, sample, flat, known)
-    which = [i for i in range(len(exposures)) if i not in known | smoothed]
+    both, later = warn_of_same_noise(exposures, sample)
+    # the difference of a pair with the same noise shows no smoothing
+    smoothed = set() if both else warn_of_smoothed(exposures, sample, flat, known)
+    which = [i for i in range(len(exposures)) if i not in known | smoothed | later]
     wrong = _compare_all(exposures, sample, which, bias_given, bool(smoothed))
     missing = [0.0] * len(exposures)
     for one in [*odd, *noisy]:
@@ -142,6 +147,8 @@ def _compare_all(exposures, sample, which, bias_given, smoothed):
     else:
         more = {"bias_given": bias_given, "smoothed": smoothed}
         causes = words_of_too_little(exposures, sample, which, level, scatter, sigma, **more)
+        if 0 < ratio < OF_COPIES:
+            causes += ". If all of these are right, are the exposures one, reduced in several ways?"
     warn_user(f"{numbers}{causes}")
     return True
 

@@ -500,3 +500,34 @@ def test_a_bias_that_is_too_low_is_named_with_its_number(too_low):
     assert float(found[1]) == pytest.approx(too_low, rel=0.2)
     assert "Is the bias that was subtracted too low?" in message
     assert loaded(made(20, bias=400), bias=400 * u.adu)[1] == []
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("kind", ["flat field", "noise"])
+def test_one_exposure_that_is_reduced_in_two_ways(n, kind):
+    """The second file of exposure 1 was divided by another flat field, or holds little more noise."""
+    images = made(100, n)
+    rng = np.random.default_rng(8)
+    changes = {
+        "flat field": images[0] * rng.normal(1, 0.01, SHAPE),
+        "noise": images[0] + rng.normal(0, 1, SHAPE),
+    }
+    _, words = loaded([*images, changes[kind]])
+    (word,) = [one for one in words if "the same noise is in" in one]
+    assert f"in exposure 1 and exposure {n + 1}: they differ" in word
+    assert not [one for one in words if "smoothed" in one]
+
+
+def test_files_of_one_exposure_alone():
+    """Nothing shows that the noise is not stated too large."""
+    image, rng = made(100)[0], np.random.default_rng(8)
+    _, words = loaded([image + rng.normal(0, 0.7, SHAPE), image])
+    assert [one for one in words if "are the exposures one, reduced in several ways?" in one]
+
+
+def test_pairs_of_other_noise_are_no_copies():
+    """Short exposures beside a long one, and exposures whose noise is stated four times too large."""
+    short, long = made(20), made(20_000, 2)
+    for images, readnoise in ((short[:2] + long, READNOISE), (short, 10 * READNOISE), (made(100, 12), READNOISE)):
+        _, words = loaded(images, readnoise=readnoise)
+        assert not [one for one in words if "the same noise" in one]
