@@ -324,7 +324,13 @@ def section_of(header, keyword, what, shape, name):
             f"{what} must be a section whose first column and row come before its last ones; got {value} {where}"
         )
     if not (1 <= first <= last <= shape[1] and 1 <= low <= high <= shape[0]):
-        raise InputError(f"{what} must be a section within {shape[1]} x {shape[0]} pixels; got {value} {where}")
+        remedy = (
+            ""
+            if keyword == OF_TEXT
+            else f". Is the image binned, or cut out of a larger one? Give the section itself, as '[1:{shape[1]},1:"
+            f"{shape[0]}]' in place of the keyword"
+        )
+        raise InputError(f"{what} must be a section within {shape[1]} x {shape[0]} pixels; got {value} {where}{remedy}")
     return slice(low - 1, high), slice(first - 1, last)
 
 

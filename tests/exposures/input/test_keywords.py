@@ -282,6 +282,11 @@ def test_sections_that_are_none(options, message):
         load_exposures(ccds(), **NUMBERS, **options)
 
 
+def test_section_of_a_header_outside_of_a_binned_image():
+    with pytest.raises(InputError, match=r"in TRIMSEC of exposure 1. Is the image binned.* Give the section"):
+        load_exposures(ccds(TRIMSEC="[1:120,1:80]"), **NUMBERS, trim="header:TRIMSEC")
+
+
 def test_saturated_values_are_bad_bias_included():
     images = ccds(bias=(100.0,) * 3)
     images[1].data[3, 4] = 400.0
