@@ -16,7 +16,7 @@ from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.kernel_steps import steps_of_kernels
 from crstack.equalize.fit.line_orders import with_lines
-from crstack.equalize.fit.line_rounds import fit_line_terms, polish
+from crstack.equalize.fit.line_rounds import fit_line_terms, follow_courses, polish
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.own_trails import with_own_trails
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
@@ -186,6 +186,8 @@ def _differences_of_whole_with_lines(data, part):
     levels, variance_of, bad, names = data
     # a cube that is read by rows, too
     whole = ExpectedExposures(levels, variance_of, None if bad is None else bad[:, :], names, of_part=part)
+    if part.settings.courses:
+        follow_courses(whole)
     if part.lines_first:
         fit_line_terms(whole, part.lines)
     for contrast in CONTRAST[-2:]:

@@ -82,7 +82,7 @@ def middle_of(ordered):
     return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
 
 
-def median_without_hits(cube, variance_of, contrast, changes=()):
+def median_without_hits(cube, variance_of, contrast, changes=(), courses=None):
     """Median of the exposures; where it has a hit, their lowest or second lowest value.
 
     Parameters
@@ -97,6 +97,8 @@ def median_without_hits(cube, variance_of, contrast, changes=()):
         N changes (ny, nx) by seeing and shift, which were removed from the exposures. If the core of a star of two
         exposures is taken for a hit, the common image is too low there, and the next change too small: the core then
         stays a hit.
+    courses : mapping, optional
+        Courses of lines that are not straight, by the axis along them.
 
     Returns
     -------
@@ -113,7 +115,7 @@ def median_without_hits(cube, variance_of, contrast, changes=()):
     if n == 2 and any(map(np.ndim, changes)):
         peak = low >= OF_PEAK * ndimage.maximum_filter(low, 3)
         limit += np.where(peak, OF_CHANGES * np.abs(changes[0] - changes[1]), 0)
-    return np.where(LineHits(low, limit).hits_in(median - low), low, median)
+    return np.where(LineHits(low, limit, courses).hits_in(median - low), low, median)
 
 
 def mean_without_hits(cube, variances, contrast):

@@ -1,5 +1,7 @@
 """The expected exposures while their differences are fitted: a common image, and what each adds to it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from crstack.equalize.fit.beyond_edges import add_light_from_beyond
@@ -213,6 +215,16 @@ class ExpectedExposures:
         found = np.array([median_of_values((plane - mean)[faint]) for plane in some])
         return list(np.float32((found - np.median(found)) * self.factors))
 
+    def course(self, axis):
+        """The course of lines along an axis, or None if they are straight."""
+        return self.settings.courses.get(axis)
+
+    def follow(self, courses):
+        """Use the courses of lines that are not straight, by the axis along them."""
+        self.settings = replace(self.settings, courses=courses)
+        # it depends on them
+        self._latest = None
+
     def scale(self, i):
         """Throughput of exposure ``i``: number or image."""
         factor = np.float32(self.factors[i])
@@ -255,7 +267,7 @@ class ExpectedExposures:
         fill_what_enters(cube, self.steps)
         self._fill_bad_of_common(cube)
         if not mean and self.start is None and self.own_noises is None:
-            return median_without_hits(cube, self.variance_of, contrast, self.blurs)
+            return median_without_hits(cube, self.variance_of, contrast, self.blurs, self.settings.courses)
         variances = self.own_variances(median_of_values(cube, axis=0))
         for variance, factor in zip(variances, np.float32(self.factors), strict=True):
             variance /= factor**2

@@ -1,8 +1,11 @@
 """Settings of a fit of the differences."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from crstack.equalize.fit.courses import Course
 
 __all__ = ["BY_DEFAULT", "FitSettings"]
 
@@ -26,6 +29,8 @@ class FitSettings:
         Whether a throughput along rows or columns changes no lines that cross it, such as those of the sky.
     steps : tuple of (int, int) or None
         Shifts (dx, dy) in whole pixels, if they are known.
+    courses : mapping
+        The `~crstack.equalize.fit.courses.Course` of lines along an axis, by axis, where they are not straight.
     """
 
     start: np.ndarray | None = None
@@ -34,10 +39,11 @@ class FitSettings:
     above_local: bool = False
     object_alone: bool = False
     steps: tuple[tuple[int, int], ...] | None = None
+    courses: Mapping[str, Course] = field(default_factory=dict)
 
     def of_whole(self):
         """The settings for whole exposures, whose throughputs, kernels and steps come from a fit to a part."""
-        return replace(self, drifting=True, above_local=False, steps=None)
+        return replace(self, drifting=True, above_local=False, steps=None, courses={})
 
 
 #: equal exposures, of which nothing is known

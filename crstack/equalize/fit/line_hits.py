@@ -36,11 +36,15 @@ class LineHits:
     ----------
     common, limit : `~numpy.ndarray`
         (ny, nx) common image, and largest excess over it of a value without a hit.
+    courses : mapping, optional
+        The `~crstack.equalize.fit.courses.Course` of lines along an axis, by axis, where they are not straight.
     """
 
-    def __init__(self, common, limit):
-        self._common, self._limit = common, limit
-        self._heights = {}
+    def __init__(self, common, limit, courses=None):
+        self._limit = limit
+        self._common = common
+        self._courses = courses or {}
+        self._along = {}
 
     def hits_in(self, left):
         """The hits as a mask (ny, nx).
@@ -69,8 +73,17 @@ class LineHits:
     def _hits_and_lines(self, left):
         """The hits as a mask, and the level of lines that are brighter in the exposure, (ny, nx)."""
         hit, lines = left > self._limit, np.zeros_like(left)
-        self._keep_over_lines(hit, left, lines, "x")
-        self._keep_over_lines(hit.T, left.T, lines.T, "y")
+        for axis in "xy":
+            # rows along the axis
+            arrays = [one if axis == "x" else one.T for one in (hit, left, lines)]
+            course = self._courses.get(axis)
+            if course is None:
+                self._keep_over_lines(*arrays, axis)
+                continue
+            straight = [course.taken(one.T).T for one in arrays]
+            self._keep_over_lines(*straight, axis)
+            for one, found in zip(arrays, straight, strict=True):
+                course.put(one.T, found.T)
         return hit, lines
 
     def _keep_over_lines(self, hit, left, lines, axis):
@@ -80,8 +93,7 @@ class LineHits:
         """
         rows = np.flatnonzero(ndimage.maximum_filter1d(_mostly_hit(hit), TILT))
         if len(rows):
-            limit = self._limit if axis == "x" else self._limit.T
-            height = self._height(axis)
+            height, limit = self._height_and_limit(axis)
             beside = ndimage.maximum_filter1d(height, BESIDE, axis=0, mode="nearest")[rows]
             height = height[rows]
             most = np.where(height > CLEAR * limit[rows], BRIGHTER * height, height)
@@ -92,12 +104,16 @@ class LineHits:
             brighter[ndimage.maximum_filter1d(_mostly_hit(hit), TILT)[rows]] = 0
             lines[rows] = np.maximum(lines[rows], brighter)
 
-    def _height(self, axis):
-        """Height of lines along an axis over what is beside them; rows are along the axis."""
-        if axis not in self._heights:
-            part = straight_part(self._common if axis == "x" else self._common.T, "x")
-            self._heights[axis] = part - ndimage.minimum_filter1d(part, ACROSS, axis=0, mode="nearest")
-        return self._heights[axis]
+    def _height_and_limit(self, axis):
+        """Height of lines along an axis over what is beside them, and the limits there; rows are along the axis."""
+        if axis not in self._along:
+            common, limit = (one if axis == "x" else one.T for one in (self._common, self._limit))
+            course = self._courses.get(axis)
+            if course is not None:
+                common, limit = course.straightened(common.T).T, course.taken(limit.T, np.inf).T
+            part = straight_part(common, "x")
+            self._along[axis] = part - ndimage.minimum_filter1d(part, ACROSS, axis=0, mode="nearest"), limit
+        return self._along[axis]
 
 
 def _mostly_hit(hit):

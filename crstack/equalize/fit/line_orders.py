@@ -21,6 +21,7 @@ from crstack.equalize.fit.line_rounds import (
     find_sky_in_slits,
     fit_line_terms,
     fit_object_and_sky,
+    follow_courses,
     misfit,
     misfit_by_own_noise,
     object_across,
@@ -51,6 +52,7 @@ def with_lines(model):
     model : ExpectedExposures
         The same, or another one of the same exposures.
     """
+    follow_courses(model)
     model = _with_lines(model)
     find_sky_in_slits(model)
     line = object_across(model)
@@ -131,7 +133,7 @@ def _object_and_sky(model):
             most = WORSE
     common = model.common(CONTRAST[-1])
     variance = model.variance_of(common)
-    others = [_object_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across)]
+    others = [_object_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across, model.course(across))]
     other = min(others, key=criterion, default=None)
     if other is None or criterion(other) > most * criterion(model):
         return model

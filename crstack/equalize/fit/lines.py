@@ -76,24 +76,32 @@ class LineTerm:
         what = {"response": "response", "backgrounds": "added level", "sky": "brightness of the sky"}[self.setting]
         return f"{what} of each {'row' if self.axis == 'x' else 'column'} along {self.axis}"
 
-    def arrays(self, residuals, regressor, variance):
-        """Residuals, regressor and variance with the rows along the axis.
+    def arrays(self, residuals, regressor, variance, course=None):
+        """Residuals, regressor and variance with the rows along the axis, or along the course of its lines.
 
         An object may cover few pixels of a row, so that the halves of its row are every other pixel.
         """
         arrays = residuals, regressor, variance
         if self.axis == "y":
             arrays = residuals.transpose(0, 2, 1), regressor.T, variance.T
+        if course is not None:
+            # beyond the edges of the image there is no light of the term
+            arrays = tuple(
+                course.taken(one.swapaxes(-2, -1), beyond).swapaxes(-2, -1)
+                for one, beyond in zip(arrays, (0, 0, 1), strict=True)
+            )
         if self.setting == "object":
             arrays = tuple(np.concatenate((one[..., ::2], one[..., 1::2]), axis=-1) for one in arrays)
         return arrays
 
-    def fit(self, residuals, regressor, variance):
+    def fit(self, residuals, regressor, variance, course=None):
         """Additional share of a regressor in each exposure, and the effective number of fitted values."""
-        arrays = self.arrays(residuals, regressor, variance)
+        arrays = self.arrays(residuals, regressor, variance, course)
         if self.setting == "slit":
             return fit_whole(*arrays)
         share, freedom = fit_lines(*arrays, lengths=() if self.setting == "object" else LENGTHS)
+        if course is not None:
+            share = np.stack([course.bent(one.T).T for one in share])
         return share.transpose(0, 2, 1) if self.axis == "y" else share, freedom
 
 

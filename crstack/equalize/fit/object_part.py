@@ -43,7 +43,7 @@ LEAST_LIGHT = np.float32(1e-6)
 LEAST_THROUGHPUT = np.float32(0.2)
 
 
-def has_lines(image, variance, axis):
+def has_lines(image, variance, axis, course=None):
     """Whether an image has straight lines along an axis, such as those of the sky along a slit.
 
     Parameters
@@ -52,12 +52,15 @@ def has_lines(image, variance, axis):
         (ny, nx) common image, and variance of one exposure there, electrons and their squares.
     axis : {"x", "y"}
         Axis along the lines.
+    course : ~crstack.equalize.fit.courses.Course, optional
+        Course of these lines, if they are not straight.
 
     Returns
     -------
     found : bool
     """
-    medians, _ = straight_blocks(image if axis == "y" else image.T)
+    image = image if axis == "y" else image.T
+    medians, _ = straight_blocks(image if course is None else course.straightened(image))
     above = medians - ndimage.median_filter(medians, (1, WINDOW), mode="nearest")
     half = WINDOW // 2
     if medians.shape[1] > 2 * WINDOW:
@@ -66,12 +69,12 @@ def has_lines(image, variance, axis):
     return bool(np.quantile(np.abs(above), QUANTILE) > CLEAR * np.sqrt(median_of_values(variance)))
 
 
-def without_sky(image, axis):
-    """Object in an image (ny, nx), electrons, without the sky that hardly changes along an axis."""
-    return np.maximum(image - straight_part(image, axis), 0)
+def without_sky(image, axis, course=None):
+    """Object in an image (ny, nx), electrons, without the sky that hardly changes along an axis or a course."""
+    return np.maximum(image - straight_part(image, axis, course), 0)
 
 
-def has_trace(image, variance, axis):
+def has_trace(image, variance, axis, across=None):
     """Whether the object in an image is a trace along an axis, such as the spectrum of a star, and not stars.
 
     Parameters
@@ -80,12 +83,14 @@ def has_trace(image, variance, axis):
         (ny, nx) common image, and variance of one exposure there, electrons and their squares.
     axis : {"x", "y"}
         Axis along the trace.
+    across : ~crstack.equalize.fit.courses.Course, optional
+        Course of the lines across the trace, if they are not straight.
 
     Returns
     -------
     found : bool
     """
-    light = without_sky(image, "y" if axis == "x" else "x")
+    light = without_sky(image, "y" if axis == "x" else "x", across)
     weight = light / variance
     return bool((weight * straight_part(light, axis)).sum() > STRAIGHT * (weight * light).sum())
 
@@ -136,7 +141,7 @@ def object_of(model, i, image):
     """
     if model.sky_along is None:
         return image
-    part = image - straight_part(image, model.sky_along)
+    part = image - straight_part(image, model.sky_along, model.course(model.sky_along))
     if model.gains is None:
         return part
     # the response multiplies all of the image, but its effect is that on the object

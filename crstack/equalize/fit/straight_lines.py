@@ -23,7 +23,7 @@ OF_COLUMNS, OF_SLIT = 0.9, 0.5
 BRIGHTER = 1.5
 
 
-def straight_part(image, axis):
+def straight_part(image, axis, course=None):
     """Part of an image that hardly changes along an axis, such as lines of the sky along a slit.
 
     Parameters
@@ -32,6 +32,8 @@ def straight_part(image, axis):
         (ny, nx).
     axis : {"x", "y"}
         The axis.
+    course : ~crstack.equalize.fit.courses.Course, optional
+        Course of the lines along the axis, if they are not straight.
 
     Returns
     -------
@@ -40,7 +42,9 @@ def straight_part(image, axis):
         it, such as that of extended emission.
     """
     if axis == "x":
-        return straight_part(image.T, "y").T
+        return straight_part(image.T, "y", course).T
+    if course is not None:
+        return course.bent(straight_part(course.straightened(image), "y"))
     medians, centres = straight_blocks(image)
     medians = _without_short_lines(medians)
     return (linear_weights(centres, len(image)) @ medians).astype(np.float32)

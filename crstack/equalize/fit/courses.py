@@ -1,0 +1,100 @@
+"""Courses of tilted or curved lines, such as those of the sky along a slit."""
+
+from functools import cached_property
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["Course"]
+
+
+class Course:
+    """The course of lines along y, which need not be straight.
+
+    Parameters
+    ----------
+    shifts : `~numpy.ndarray`
+        (ny, nx) distance, in pixels along x, of the line through each pixel from its own place in the middle row.
+
+    Notes
+    -----
+    A straightened image has these lines in its columns. It is wider than the image, so that it holds all lines.
+    """
+
+    def __init__(self, shifts):
+        self.shape = shifts.shape
+        nx = shifts.shape[1]
+        self._first = -int(np.ceil(shifts.max()))
+        #: columns of a straightened image
+        self.width = nx - int(np.floor(shifts.min())) - self._first
+        own, rows = np.arange(nx, dtype=float), range(len(shifts))
+        places = np.arange(self.width) + self._first
+        # columns (ny, width) in the image of the pixels of the straightened image
+        self._columns = np.stack([_inverse(places, own - shifts[row], own) for row in rows])
+        # and columns (ny, nx) in the straightened image of the pixels of the image
+        self._straight = own - shifts - self._first
+        nearest = np.floor(self._columns + 0.5).astype(int)
+        self._inside = (nearest >= 0) & (nearest < nx)
+        self._nearest = nearest.clip(0, nx - 1)
+
+    @cached_property
+    def _rows(self):
+        """Rows (ny, width) of the nearest pixel of each line that is in the image."""
+        outside = ~self._inside
+        outside[:, outside.all(axis=0)] = False
+        far = float(sum(outside.shape))
+        return ndimage.distance_transform_edt(outside, sampling=(1, far), return_distances=False, return_indices=True)
+
+    def straightened(self, image):
+        """Image (ny, width) whose columns are lines; beyond the edges of the image, a line goes on as within it."""
+        found = _sampled(image, self._columns)
+        return found[tuple(self._rows)]
+
+    def bent(self, straight):
+        """Image (ny, nx) from a straightened one (ny, width), or from the values (width,) of lines."""
+        return _sampled(np.broadcast_to(straight, (self.shape[0], self.width)), self._straight)
+
+    def taken(self, image, beyond=0):
+        """Values (..., ny, width) of the nearest pixels of the straightened image, with their own noise.
+
+        Parameters
+        ----------
+        image : `~numpy.ndarray`
+            (..., ny, nx).
+        beyond : float, optional
+            Value of lines beyond the edges of the image.
+        """
+        some = np.take_along_axis(image, np.broadcast_to(self._nearest, (*image.shape[:-1], self.width)), axis=-1)
+        return np.where(self._inside, some, np.asarray(beyond, image.dtype))
+
+    def put(self, image, values):
+        """Put values (ny, width) of the nearest pixels of a straightened image back to an image (ny, nx), in place."""
+        rows, columns = np.nonzero(self._inside)
+        image[rows, self._nearest[rows, columns]] = values[rows, columns]
+
+
+def _inverse(values, rising, places):
+    """Places at which a rising function of places has some values; beyond both ends it goes on with slope 1."""
+    found = np.interp(values, rising, places)
+    return found + np.minimum(values - rising[0], 0) + np.maximum(values - rising[-1], 0)
+
+
+def _sampled(image, columns):
+    """Values (ny, n) of an image (ny, nx) at some columns (ny, n), by cubic splines along x."""
+    splines = ndimage.spline_filter1d(np.asarray(image, np.float32), 3, axis=1, output=np.float32, mode="mirror")
+    columns = columns.clip(0, image.shape[1] - 1)
+    first = np.minimum(columns.astype(int), max(image.shape[1] - 2, 0))
+    return _cubic(splines, first, (columns - first).astype(np.float32))
+
+
+def _cubic(splines, first, part):
+    """Cubic B-splines with coefficients (ny, nx) at the columns ``first + part``."""
+    nx, left = splines.shape[1], 1 - part
+    weights = left**3, 4 - 6 * part**2 + 3 * part**3, 4 - 6 * left**2 + 3 * left**3, part**3
+    total = np.zeros_like(part)
+    for step, weight in zip((-1, 0, 1, 2), weights, strict=True):
+        # mirrored at the edges
+        at = np.abs(first + step)
+        at = np.where(at >= nx, 2 * (nx - 1) - at, at).clip(0, nx - 1)
+        total += weight * np.take_along_axis(splines, at, axis=1)
+    return total / 6
