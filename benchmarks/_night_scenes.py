@@ -197,8 +197,8 @@ def slit(
 ):
     """Tilted and curved sky lines and three traces along x.
 
-    Along the slit, the lines move by ``tilt`` pixels, and at both ends by ``curve`` more. They are wide, and shift along
-    the dispersion, if asked for.
+    Along the slit, the lines move by ``tilt`` pixels, and at both ends by ``curve`` more. They are wide, and shift
+    along the dispersion, if asked for.
     """
     rng = np.random.default_rng([seed, 3])
     ny, nx = shape
@@ -274,7 +274,7 @@ SCENES = {
     "imaging moved": (imaging, {"shift": ((0, 0), (0.3, 0.2), (3.1, -1.4))}),
     "slit equal": (slit, {}),
     "slit lines": (slit, {"sky": SKIES}),
-    "slit curved": (slit, {"sky": SKIES, "tilt": 20.0, "curve": 15.0}),
+    "slit curved": (slit, {"sky": (1, 0.85, 1.7, 0.9, 1.1), "tilt": 30.0, "curve": 15.0}),
     # as real exposures: a wide slit, lines that brighten by up to 70 per cent and move; hot pixels that do not
     "slit wide lines": (slit, {"sky": (1, 0.85, 1.7, 0.9, 1.1), "width": 11}),
     "slit wavelength": (slit, {"sky": (1, 0.95, 1.1), "wave": (0, 0.1, -0.15)}),

@@ -8,6 +8,7 @@ import numpy as np
 from crstack.equalize.fit.by_bands import ExposuresByBands
 from crstack.equalize.fit.cold import cold_pixels
 from crstack.equalize.fit.common_image import CONTRAST
+from crstack.equalize.fit.course_of_lines import courses_along
 from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.dark_parts import describes_more_than_noise, sky_with_dark_parts
 from crstack.equalize.fit.differences import NAMES, Differences
@@ -16,7 +17,7 @@ from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.kernel_steps import steps_of_kernels
 from crstack.equalize.fit.line_orders import with_lines
-from crstack.equalize.fit.line_rounds import fit_line_terms, follow_courses, polish
+from crstack.equalize.fit.line_rounds import fit_line_terms, polish
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.own_trails import with_own_trails
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
@@ -186,8 +187,8 @@ def _differences_of_whole_with_lines(data, part):
     levels, variance_of, bad, names = data
     # a cube that is read by rows, too
     whole = ExpectedExposures(levels, variance_of, None if bad is None else bad[:, :], names, of_part=part)
-    if part.settings.courses:
-        follow_courses(whole)
+    if part.courses:
+        whole.follow(courses_along(whole.common(CONTRAST[-1]), part.courses))
     if part.lines_first:
         fit_line_terms(whole, part.lines)
     for contrast in CONTRAST[-2:]:

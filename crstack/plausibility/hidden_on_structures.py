@@ -53,8 +53,8 @@ def warn_of_hidden_on_structures(masks, exposures):
         f"in {hidden.mean():.1%} of the pixels, the exposures differ by about {typical:.0f} times their noise, in a "
         f"way that is not measured. Hits fainter than about {FOUND * np.hypot(1, typical):.0f} standard deviations are "
         "missed there, and the variance of combined images includes the difference. Do bands of absorption of the "
-        "air change, or tilted or curved lines of the sky? Does an object turn, or are stars so sharp that they change "
-        "with their place in a pixel? Combine exposures that are alike"
+        "air change? Does an object turn, or are stars so sharp that they change with their place in a pixel? Combine "
+        "exposures that are alike"
     )
 
 

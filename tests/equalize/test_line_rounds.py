@@ -29,7 +29,7 @@ def shares(monkeypatch):
 
 def test_terms_are_added_to_each_other(shares):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
-    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False)
+    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False, courses={})
     for name in (("backgrounds", "x"), ("response", "y"), ("backgrounds", "y"), ("response", "x")):
         line_rounds._add_line(model, BY_NAME[name], left, signal, variance)
     # terms along y are fitted to the images on their side
@@ -44,7 +44,7 @@ def test_no_throughput_is_negative(monkeypatch):
     found = np.zeros((3, 4, 5), np.float32)
     found[0, 1], found[1, 2] = -1.5, -0.7
     monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths: (found, 1.0))
-    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False)
+    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False, courses={})
     for _ in range(2):
         line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
     assert (1 + model.gains).min() == pytest.approx(0.2)
@@ -58,6 +58,7 @@ def model_of(levels, bad=None):
     return SimpleNamespace(
         levels=levels,
         bad=bad,
+        courses={},
         steps=((0, 0),) * len(levels),
         factors=(1.0, 2.0, 4.0),
         common=lambda contrast: common,
@@ -116,7 +117,7 @@ def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
     share[0], share[1] = -0.8, 0.8
     monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths: (share, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
-    model.freedom, model.object_alone = {}, False
+    model.freedom, model.object_alone, model.courses = {}, False, {}
     line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
     assert model.added is None
     np.testing.assert_allclose(np.delete(model.gains, 20, axis=1), 0, atol=1e-6)
@@ -127,7 +128,7 @@ def test_a_response_of_the_object_alone_changes_no_lines_across_it():
     signal = np.full((80, 90), np.float32(30))
     signal[:, 40] += 500
     signal[20] += 300
-    model = SimpleNamespace(levels=np.zeros((3, 80, 90)), lines=[], object_alone=True)
+    model = SimpleNamespace(levels=np.zeros((3, 80, 90)), lines=[], object_alone=True, courses={})
     regressor = line_rounds._regressor(model, BY_NAME["response", "x"], signal)
     np.testing.assert_allclose(regressor[20], 300)
     assert not np.delete(regressor, 20, axis=0).any()
@@ -179,7 +180,7 @@ def test_stars_need_no_terms_along_rows():
 
 def test_whole_exposures_keep_the_object_alone():
     cube, names = np.full((2, 70, 80), np.float32(50)), {"response"}
-    part = ExpectedExposures(cube, lambda signal: signal, None, names, FitSettings(object_alone=True))
+    part = ExpectedExposures(cube, lambda signal: signal, None, names, FitSettings(object_alone=True, courses={}))
     assert ExpectedExposures(cube, lambda signal: signal, None, names, of_part=part).object_alone
 
 
@@ -273,5 +274,5 @@ def test_a_response_of_two_exposures_multiplies_medians(axis):
     signal = np.full((20, 30), np.float32(100))
     signal[7, 11] = 5000
     for n, highest in ((2, 100), (3, 5000)):
-        model = SimpleNamespace(levels=np.zeros((n, 20, 30)), lines=[], object_alone=False)
+        model = SimpleNamespace(levels=np.zeros((n, 20, 30)), lines=[], object_alone=False, courses={})
         assert line_rounds._regressor(model, BY_NAME["response", axis], signal).max() == highest

@@ -1,12 +1,14 @@
 """Measurement of the course of lines along an axis, such as those of the sky along a slit, if they are not straight."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.courses import Course
 from crstack.equalize.fit.lines import LineTerm, lines_gain
 
-__all__ = ["changed_courses", "course_of_lines"]
+__all__ = ["changed_courses", "course_of_lines", "courses_along"]
 
 #: rows of a block, whose mean shows the lines, and columns of the level around lines, which is subtracted
 BLOCK, AROUND = 8, 31
@@ -23,8 +25,9 @@ OF_ROW, OF_COLUMN = 3, 1
 ROBUST, CLOSE = 4, 0.3
 #: rows over which the shift of a straight line is small, and least shift (pixels) over them that is not
 ROWS, BENT = 56, 1.2
-#: length (pixels) of the cells that test whether lines change along their courses
-LENGTH = 128
+#: length (pixels) of the cells that test whether lines change along their courses, and factors by which their level
+#: must describe more than a level and a response along the axis. Orders of an echelle spectrum have a response
+LENGTH, MORE = 128, {"backgrounds": 1.5, "response": 1.2}
 
 
 def course_of_lines(image):
@@ -53,7 +56,7 @@ def course_of_lines(image):
     rows = (np.arange(n_blocks) + 0.5) * BLOCK
     edges = np.linspace(0, nx, n + 1).astype(int)
     terms = _terms(rows, (edges[1:] + edges[:-1]) / 2, ny, nx)
-    spectra = [_spectra(image[: n_blocks * BLOCK, first:end]) for first, end in zip(edges, edges[1:], strict=False)]
+    spectra = [_spectra(image[: n_blocks * BLOCK, first:end]) for first, end in pairwise(edges)]
     powers = np.zeros(terms.shape[-1])
     for distances, steep, beside in zip(DISTANCES, STEEPEST, BESIDE, strict=True):
         found = [
@@ -70,6 +73,12 @@ def course_of_lines(image):
     return Course(whole) if steep > BENT else None
 
 
+def courses_along(image, axes):
+    """Courses of the lines of an image (ny, nx) along some axes, by axis, where these are not straight."""
+    found = {axis: course_of_lines(image if axis == "y" else image.T) for axis in axes}
+    return {axis: course for axis, course in found.items() if course is not None}
+
+
 def changed_courses(left, image, variance, least):
     """Courses of lines that are not straight, and whose level changes between the exposures.
 
@@ -80,7 +89,8 @@ def changed_courses(left, image, variance, least):
     image, variance : `~numpy.ndarray`
         (ny, nx) common image, and variance of a residual.
     least : float
-        Least decrease of chi squared by an added level along a course, beyond that along the axis.
+        Least decrease of chi squared by an added level along a course, beyond that of terms along the axis times
+        `MORE`.
 
     Returns
     -------
@@ -88,15 +98,14 @@ def changed_courses(left, image, variance, least):
         A `~crstack.equalize.fit.courses.Course` for each axis along such lines.
     """
     found = {}
-    for axis in "xy":
-        course = course_of_lines(image if axis == "y" else image.T)
-        if course is None:
-            continue
-        level = LineTerm(axis, "backgrounds")
-        straight, along = (
-            lines_gain(*level.arrays(left, np.ones_like(image), variance, one), LENGTH)[0] for one in (None, course)
-        )
-        if along > max(straight, 0) + least:
+    for axis, course in courses_along(image, "xy").items():
+
+        def gain(setting, regressor, course=None, axis=axis):
+            return lines_gain(*LineTerm(axis, setting).arrays(left, regressor, variance, course), LENGTH)[0]
+
+        level, light = np.ones_like(image), np.maximum(image, 0)
+        straight = (times * gain(one, level if one == "backgrounds" else light) for one, times in MORE.items())
+        if gain("backgrounds", level, course) > max(0, *straight) + least:
             found[axis] = course
     return found
 

@@ -30,10 +30,11 @@ class Course:
         own, rows = np.arange(nx, dtype=float), range(len(shifts))
         places = np.arange(self.width) + self._first
         # columns (ny, width) in the image of the pixels of the straightened image
-        self._columns = np.stack([_inverse(places, own - shifts[row], own) for row in rows])
-        # and columns (ny, nx) in the straightened image of the pixels of the image
-        self._straight = own - shifts - self._first
-        nearest = np.floor(self._columns + 0.5).astype(int)
+        columns = np.stack([_inverse(places, own - shifts[row], own) for row in rows])
+        self._to_straight = _Sampling(columns, nx)
+        # the pixels of the image have columns (ny, nx) in the straightened image
+        self._to_image = _Sampling(own - shifts - self._first, self.width)
+        nearest = np.floor(columns + 0.5).astype(int)
         self._inside = (nearest >= 0) & (nearest < nx)
         self._nearest = nearest.clip(0, nx - 1)
 
@@ -47,12 +48,11 @@ class Course:
 
     def straightened(self, image):
         """Image (ny, width) whose columns are lines; beyond the edges of the image, a line goes on as within it."""
-        found = _sampled(image, self._columns)
-        return found[tuple(self._rows)]
+        return self._to_straight.of(image)[tuple(self._rows)]
 
     def bent(self, straight):
         """Image (ny, nx) from a straightened one (ny, width), or from the values (width,) of lines."""
-        return _sampled(np.broadcast_to(straight, (self.shape[0], self.width)), self._straight)
+        return self._to_image.of(np.broadcast_to(straight, (self.shape[0], self.width)))
 
     def taken(self, image, beyond=0):
         """Values (..., ny, width) of the nearest pixels of the straightened image, with their own noise.
@@ -67,11 +67,6 @@ class Course:
         some = np.take_along_axis(image, np.broadcast_to(self._nearest, (*image.shape[:-1], self.width)), axis=-1)
         return np.where(self._inside, some, np.asarray(beyond, image.dtype))
 
-    def put(self, image, values):
-        """Put values (ny, width) of the nearest pixels of a straightened image back to an image (ny, nx), in place."""
-        rows, columns = np.nonzero(self._inside)
-        image[rows, self._nearest[rows, columns]] = values[rows, columns]
-
 
 def _inverse(values, rising, places):
     """Places at which a rising function of places has some values; beyond both ends it goes on with slope 1."""
@@ -79,22 +74,24 @@ def _inverse(values, rising, places):
     return found + np.minimum(values - rising[0], 0) + np.maximum(values - rising[-1], 0)
 
 
-def _sampled(image, columns):
-    """Values (ny, n) of an image (ny, nx) at some columns (ny, n), by cubic splines along x."""
-    splines = ndimage.spline_filter1d(np.asarray(image, np.float32), 3, axis=1, output=np.float32, mode="mirror")
-    columns = columns.clip(0, image.shape[1] - 1)
-    first = np.minimum(columns.astype(int), max(image.shape[1] - 2, 0))
-    return _cubic(splines, first, (columns - first).astype(np.float32))
+class _Sampling:
+    """Cubic splines along x at some columns (ny, n) of an image (ny, nx); those beyond its edges are at the edge."""
 
+    def __init__(self, columns, nx):
+        columns = columns.clip(0, nx - 1)
+        first = np.minimum(columns.astype(np.int32), max(nx - 2, 0))
+        self._part = (columns - first).astype(np.float32)
+        # numbers of the first of four coefficients in an image with one more column before, and two after
+        self._first = first + (np.arange(len(columns), dtype=np.int32) * (nx + 3))[:, None]
 
-def _cubic(splines, first, part):
-    """Cubic B-splines with coefficients (ny, nx) at the columns ``first + part``."""
-    nx, left = splines.shape[1], 1 - part
-    weights = left**3, 4 - 6 * part**2 + 3 * part**3, 4 - 6 * left**2 + 3 * left**3, part**3
-    total = np.zeros_like(part)
-    for step, weight in zip((-1, 0, 1, 2), weights, strict=True):
-        # mirrored at the edges
-        at = np.abs(first + step)
-        at = np.where(at >= nx, 2 * (nx - 1) - at, at).clip(0, nx - 1)
-        total += weight * np.take_along_axis(splines, at, axis=1)
-    return total / 6
+    def of(self, image):
+        """Values (ny, n) of an image (ny, nx)."""
+        splines = ndimage.spline_filter1d(np.asarray(image, np.float32), 3, axis=1, output=np.float32, mode="mirror")
+        splines = np.pad(splines, ((0, 0), (1, 2)), mode="reflect").ravel()
+        part, left = self._part, 1 - self._part
+        weights = left**3, 4 - 6 * part**2 + 3 * part**3, 4 - 6 * left**2 + 3 * left**3, part**3
+        total = np.zeros_like(part)
+        for number, weight in enumerate(weights):
+            total += np.multiply(weight, splines[number:].take(self._first), out=weight)
+        total /= 6
+        return total

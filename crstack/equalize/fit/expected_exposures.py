@@ -215,9 +215,10 @@ class ExpectedExposures:
         found = np.array([median_of_values((plane - mean)[faint]) for plane in some])
         return list(np.float32((found - np.median(found)) * self.factors))
 
-    def course(self, axis):
-        """The course of lines along an axis, or None if they are straight."""
-        return self.settings.courses.get(axis)
+    @property
+    def courses(self):
+        """The courses of lines that are not straight, by the axis along them."""
+        return self.settings.courses
 
     def follow(self, courses):
         """Use the courses of lines that are not straight, by the axis along them."""
@@ -267,7 +268,7 @@ class ExpectedExposures:
         fill_what_enters(cube, self.steps)
         self._fill_bad_of_common(cube)
         if not mean and self.start is None and self.own_noises is None:
-            return median_without_hits(cube, self.variance_of, contrast, self.blurs, self.settings.courses)
+            return median_without_hits(cube, self.variance_of, contrast, self.blurs, self.courses)
         variances = self.own_variances(median_of_values(cube, axis=0))
         for variance, factor in zip(variances, np.float32(self.factors), strict=True):
             variance /= factor**2

@@ -74,16 +74,12 @@ class LineHits:
         """The hits as a mask, and the level of lines that are brighter in the exposure, (ny, nx)."""
         hit, lines = left > self._limit, np.zeros_like(left)
         for axis in "xy":
-            # rows along the axis
-            arrays = [one if axis == "x" else one.T for one in (hit, left, lines)]
             course = self._courses.get(axis)
+            arrays = (hit, left, lines) if axis == "x" else (hit.T, left.T, lines.T)
             if course is None:
                 self._keep_over_lines(*arrays, axis)
-                continue
-            straight = [course.taken(one.T).T for one in arrays]
-            self._keep_over_lines(*straight, axis)
-            for one, found in zip(arrays, straight, strict=True):
-                course.put(one.T, found.T)
+            else:
+                self._keep_over_curved(*arrays, axis, course)
         return hit, lines
 
     def _keep_over_lines(self, hit, left, lines, axis):
@@ -91,18 +87,34 @@ class LineHits:
 
         Rows are along the axis.
         """
-        rows = np.flatnonzero(ndimage.maximum_filter1d(_mostly_hit(hit), TILT))
+        rows = _rows_mostly_hit(hit)
         if len(rows):
-            height, limit = self._height_and_limit(axis)
-            beside = ndimage.maximum_filter1d(height, BESIDE, axis=0, mode="nearest")[rows]
-            height = height[rows]
-            most = np.where(height > CLEAR * limit[rows], BRIGHTER * height, height)
-            most = np.where(beside > CLEAR_BESIDE * limit[rows], BRIGHTER * beside, most)
-            brighter = np.clip(_brighter_along(left[rows]), 0, most)
+            limit = self._height_and_limit(axis)[1]
+            brighter = self._brighter(left, rows, axis)
             hit[rows] &= left[rows] - brighter > limit[rows]
             # where hits are left all along, no line explains them: an object was moved there
-            brighter[ndimage.maximum_filter1d(_mostly_hit(hit), TILT)[rows]] = 0
+            brighter[np.isin(rows, _rows_mostly_hit(hit))] = 0
             lines[rows] = np.maximum(lines[rows], brighter)
+
+    def _keep_over_curved(self, hit, left, lines, axis, course):
+        """The same where lines have a course that is not straight."""
+        rows = _rows_mostly_hit(course.taken(hit.T).T)
+        if len(rows):
+            limit = self._limit if axis == "x" else self._limit.T
+            straight = np.zeros((course.width, hit.shape[1]), np.float32)
+            straight[rows] = self._brighter(course.straightened(left.T).T, rows, axis)
+            hit &= left - course.bent(straight.T).T > limit
+            straight[_rows_mostly_hit(course.taken(hit.T).T)] = 0
+            np.maximum(lines, course.bent(straight.T).T, out=lines)
+
+    def _brighter(self, left, rows, axis):
+        """Level (n, nx) of the lines in some rows, as far as lines of the common image may be brighter."""
+        height, limit = self._height_and_limit(axis)
+        beside = ndimage.maximum_filter1d(height, BESIDE, axis=0, mode="nearest")[rows]
+        height = height[rows]
+        most = np.where(height > CLEAR * limit[rows], BRIGHTER * height, height)
+        most = np.where(beside > CLEAR_BESIDE * limit[rows], BRIGHTER * beside, most)
+        return np.clip(_brighter_along(left[rows]), 0, most)
 
     def _height_and_limit(self, axis):
         """Height of lines along an axis over what is beside them, and the limits there; rows are along the axis."""
@@ -116,9 +128,10 @@ class LineHits:
         return self._along[axis]
 
 
-def _mostly_hit(hit):
-    """Rows (ny,) that look hit in a large part of the length of a line."""
-    return np.count_nonzero(hit, axis=1) >= SHARE * min(LONG, hit.shape[1])
+def _rows_mostly_hit(hit):
+    """Numbers (n,) of the rows that look hit in a large part of the length of a line, and of those beside."""
+    mostly = np.count_nonzero(hit, axis=1) >= SHARE * min(LONG, hit.shape[1])
+    return np.flatnonzero(ndimage.maximum_filter1d(mostly, TILT))
 
 
 def _brighter_along(left):

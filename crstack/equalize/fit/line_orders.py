@@ -8,11 +8,13 @@ import numpy as np
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.line_rounds import (
+    FAINT,
     LEAST_LINES,
     MOST_LINES,
     OF_VALUE,
     add_object,
     added_first,
+    courses_that_change,
     criterion,
     criterion_by_own_noise,
     find_added_lines_first,
@@ -21,7 +23,6 @@ from crstack.equalize.fit.line_rounds import (
     find_sky_in_slits,
     fit_line_terms,
     fit_object_and_sky,
-    follow_courses,
     misfit,
     misfit_by_own_noise,
     object_across,
@@ -52,11 +53,23 @@ def with_lines(model):
     model : ExpectedExposures
         The same, or another one of the same exposures.
     """
-    follow_courses(model)
+    _follow_lines(model)
     model = _with_lines(model)
     find_sky_in_slits(model)
     line = object_across(model)
     return model if line is None else _with_object(model, line)
+
+
+def _follow_lines(model):
+    """Let terms along tilted and curved lines, such as those of the sky, follow these where they change."""
+    courses = courses_that_change(model)
+    if not courses and model.start is not None:
+        # throughputs that are far from 1 may be those of the lines
+        plain = _anew(model, None)
+        plain.backgrounds = plain.first_levels(plain.levels, FAINT)
+        courses = courses_that_change(plain)
+    if courses:
+        model.follow(courses)
 
 
 def _with_object(model, line):
@@ -133,7 +146,11 @@ def _object_and_sky(model):
             most = WORSE
     common = model.common(CONTRAST[-1])
     variance = model.variance_of(common)
-    others = [_object_along(model, axis) for axis, across in ("xy", "yx") if has_lines(common, variance, across, model.course(across))]
+    others = [
+        _object_along(model, axis)
+        for axis, across in ("xy", "yx")
+        if has_lines(common, variance, across, model.courses.get(across))
+    ]
     other = min(others, key=criterion, default=None)
     if other is None or criterion(other) > most * criterion(model):
         return model

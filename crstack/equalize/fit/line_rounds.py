@@ -16,11 +16,13 @@ from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = [
+    "FAINT",
     "LEAST_LINES",
     "MOST_LINES",
     "OF_VALUE",
     "add_object",
     "added_first",
+    "courses_that_change",
     "criterion",
     "criterion_by_own_noise",
     "find_added_lines_first",
@@ -29,7 +31,6 @@ __all__ = [
     "find_sky_in_slits",
     "fit_line_terms",
     "fit_object_and_sky",
-    "follow_courses",
     "misfit",
     "misfit_by_own_noise",
     "object_across",
@@ -70,7 +71,9 @@ def find_line_terms(model, open_lines=LINES):
             if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
         ]
         inside = _without_edges(model, left)
-        arrays = [one.arrays(inside, _regressor(model, one, signal), variance, model.course(one.axis)) for one in some]
+        arrays = [
+            one.arrays(inside, _regressor(model, one, signal), variance, model.courses.get(one.axis)) for one in some
+        ]
         gains, along = _gains(arrays)
         least = LEAST_LINES + OF_VALUE * left.size
         # once one term goes on along its rows, the others may describe what it leaves in a part of them
@@ -121,17 +124,15 @@ def fit_line_terms(model, lines):
         _add_line(model, line, *_residuals(model)[:3])
 
 
-def follow_courses(model):
-    """Let terms along rows and columns follow tilted and curved lines, if these change along their courses."""
+def courses_that_change(model):
+    """Courses of tilted and curved lines that change along them, by axis: see `changed_courses`."""
     if "backgrounds" not in model.names:
-        return
+        return {}
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
     if model.bad is not None:
         left[model.bad] = np.nan
-    courses = changed_courses(left, common, variance, LEAST_LINES + OF_VALUE * left.size)
-    if courses:
-        model.follow(courses)
+    return changed_courses(left, common, variance, LEAST_LINES + OF_VALUE * left.size)
 
 
 def added_first(lines):
@@ -252,7 +253,7 @@ def find_sky_in_slits(model):
     left, signal, variance, _ = _residuals(model)
     # the orders may have a response, or seem to be lines of the sky along them
     traces = dict.fromkeys(line.axis for line in model.lines)
-    for along in traces or [axis for axis in "xy" if has_lines(signal, variance, axis, model.course(axis))]:
+    for along in traces or [axis for axis in "xy" if has_lines(signal, variance, axis, model.courses.get(axis))]:
         across = "y" if along == "x" else "x"
         if LineTerm(across, "sky") in model.lines:
             continue
@@ -275,7 +276,7 @@ def object_across(model):
         light = _regressor(model, line, signal)
         # most exposures need no more than this
         if _gain_across(model, line, left, light, variance) < least or not has_trace(
-            signal, variance, line.crosses, model.course(line.axis)
+            signal, variance, line.crosses, model.courses.get(line.axis)
         ):
             continue
         if _gain_across(model, line, _changes_along(model, line, left, light, variance), light, variance) > least:
@@ -285,7 +286,9 @@ def object_across(model):
 
 def _gain_across(model, line, left, light, variance):
     """Decrease of chi squared by a throughput of the object in each row or column."""
-    return lines_gain(*line.arrays(left, light, variance, model.course(line.axis)), light.shape[line.axis == "x"])[0]
+    return lines_gain(*line.arrays(left, light, variance, model.courses.get(line.axis)), light.shape[line.axis == "x"])[
+        0
+    ]
 
 
 def add_object(model, line):
@@ -359,9 +362,7 @@ def _residuals(model):
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
     total = _misfit_of(model, left, variance)
-    hits = LineHits(
-        common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common), model.settings.courses
-    )
+    hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common), model.courses)
     for i, one in enumerate(left):
         hits.replace_in(one)
         if model.bad is not None:
@@ -378,7 +379,7 @@ def _sky_beside(model, line):
 
 def _changes_along(model, line, left, light, variance):
     """What changes along an object: residuals without the sky across it, and without one throughput of all of it."""
-    left = left - np.stack([straight_part(np.nan_to_num(one), line.axis, model.course(line.axis)) for one in left])
+    left = left - np.stack([straight_part(np.nan_to_num(one), line.axis, model.courses.get(line.axis)) for one in left])
     whole, _ = fit_whole(left, light, variance)
     return left - whole * light
 
@@ -388,13 +389,13 @@ def _regressor(model, line, signal):
     if line.setting == "backgrounds":
         return np.ones_like(signal)
     if line.setting == "sky":
-        return np.maximum(straight_part(signal, line.axis, model.course(line.axis)), 0)
+        return np.maximum(straight_part(signal, line.axis, model.courses.get(line.axis)), 0)
     if line.setting == "slit":
         noise = np.sqrt(model.variance_of(signal) / len(model.levels))
         return sky_in_slits(signal, noise, line.axis, line.length)
     if line.setting == "object":
         # the sky that fills the slit along the axis stays
-        return without_sky(signal, line.axis, model.course(line.axis))
+        return without_sky(signal, line.axis, model.courses.get(line.axis))
     if len(model.levels) == 2:
         signal = ndimage.median_filter(signal, (1, ALONG) if line.axis == "x" else (ALONG, 1))
     return _object_in(model, signal, line) if _sky_beside(model, line) else signal
@@ -402,7 +403,7 @@ def _regressor(model, line, signal):
 
 def _object_in(model, signal, line):
     """Image (ny, nx) without the lines that cross the rows or columns of a term."""
-    return np.maximum(signal - straight_part(signal, line.crosses, model.course(line.crosses)), 0)
+    return np.maximum(signal - straight_part(signal, line.crosses, model.courses.get(line.crosses)), 0)
 
 
 def _terms_of(model):
@@ -432,7 +433,7 @@ def _add_line(model, line, left, signal, variance):
 
 def _share_of(model, line, left, regressor, variance):
     """Fitted share (N, ny, nx) of the regressor of a term; its number of values is noted in the model."""
-    share, freedom = line.fit(left, regressor, variance, model.course(line.axis))
+    share, freedom = line.fit(left, regressor, variance, model.courses.get(line.axis))
     # a term that is fitted again has the same values
     model.freedom[line] = max(freedom, model.freedom.get(line, 0.0))
     return share

@@ -141,7 +141,7 @@ def object_of(model, i, image):
     """
     if model.sky_along is None:
         return image
-    part = image - straight_part(image, model.sky_along, model.course(model.sky_along))
+    part = image - straight_part(image, model.sky_along, model.courses.get(model.sky_along))
     if model.gains is None:
         return part
     # the response multiplies all of the image, but its effect is that on the object
