@@ -63,6 +63,25 @@ def test_absorption_that_changes_is_measured(airmasses):
     assert stack.joint_posterior().in_words()["response of the object in each column"].startswith("measured from 0.")
 
 
+@pytest.mark.parametrize("setting", ["object", "response"])
+def test_tracks_across_a_trace_are_no_response(setting):
+    """The column of a track is as bright as by a response, in both halves of its pixels."""
+    rng = np.random.default_rng(17)
+    # the middle of the column is that of the trace
+    light = np.roll(star_on_slit(0.0), -15, axis=0).astype(np.float32)
+    variance = light + np.float32(SKY + READNOISE**2)
+    noise = (rng.normal(size=(3, *SHAPE)) * np.sqrt(variance)).astype(np.float32)
+    term = LineTerm("y", setting)
+    columns = rng.permutation(SHAPE[1])
+    for number, found in ((8, False), (60, True)):
+        left = noise.copy()
+        for column in columns[:number]:
+            left[rng.integers(3), :, column] += 0.2 * light[:, column]
+        gain, _ = lines_gain(*term.arrays(left, light, variance), SHAPE[0])
+        # the least that adds a term
+        assert (gain > 100) == found
+
+
 def test_hits_on_a_trace_change_its_response_little():
     """The change is the same in the whole profile. A hit is higher in a few pixels only."""
     light = np.float32(star_on_slit(0.0))

@@ -35,6 +35,8 @@ PIXELS = 1 << 15
 SIGNIFICANCE = 4.0
 #: largest decrease of chi squared in a cell that counts, relative to the mean of the others of its row
 MOST_OF_CELL = 3.0
+#: number of pixels with light in a row below which a hit may cover most of them, and share of such rows that may be hit
+FEW, HIT_ROWS = 24, 0.05
 
 
 @dataclass(frozen=True)
@@ -319,15 +321,16 @@ def lines_gain(residuals, regressor, variance, length):
     Notes
     -----
     A star between the halves of a cell shows the same residual in both. This decrease is in one cell of its rows, while
-    that of a trace, a fibre or a line of the sky goes on along them.
+    that of a trace, a fibre or a line of the sky goes on along them. Where few pixels of the rows have light, as across a
+    trace, the rows with the largest decreases do not count, because they may be hit.
     """
-    deviations, information = _deviations(
-        residuals, regressor, variance, _Cells(regressor.shape[1], length), FIRST_BOUNDS
-    )
+    cells = _Cells(regressor.shape[1], length)
+    deviations, information = _deviations(residuals, regressor, variance, cells, FIRST_BOUNDS)
     spread = _spread(deviations, information)[:, None, None]
     shrunk = deviations * (spread * information / (1 + spread * information))
     other = shrunk[..., ::-1]
     of_cells = (information * (2 * other * deviations - other**2)).sum(axis=(0, -1))
+    of_cells = _without_hits(of_cells, regressor, variance, cells)
     total = float(of_cells.sum())
     if of_cells.shape[-1] == 1:
         return total, total
@@ -335,6 +338,22 @@ def lines_gain(residuals, regressor, variance, length):
     others = of_cells.sum(axis=-1) - largest
     most = MOST_OF_CELL * np.maximum(others, 0) / (of_cells.shape[-1] - 1)
     return total, float((others + np.minimum(largest, most)).sum())
+
+
+def _without_hits(gains, regressor, variance, cells):
+    """Decreases of chi squared in cells (ny, n), without the largest ones of rows in which few pixels have light.
+
+    There, a hit that covers these pixels looks like a change of the row.
+    """
+    weight = regressor**2 / variance
+    square = cells.halves(weight**2).sum(axis=(1, 2))
+    pixels = np.where(square > 0, cells.halves(weight).sum(axis=(1, 2)) ** 2 / np.maximum(square, 1e-30), np.inf)
+    short = np.flatnonzero(pixels < FEW)
+    if not len(short):
+        return gains
+    kept, of_rows = gains.copy(), gains.sum(axis=1)[short]
+    kept[short[np.argsort(of_rows)[len(short) - int(np.ceil(HIT_ROWS * len(short))) :]]] = 0
+    return kept
 
 
 def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
