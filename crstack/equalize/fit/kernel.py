@@ -406,11 +406,10 @@ class _RobustFit:
         hits, which exceed a share of the contrast or more."""
         known = np.isfinite(target)
         value = np.where(known, target, 0.0)
-        rows, square = self.rows, self.square
-        residual = value
-        left = FIRST_SHARE
+        square, residual, left = self.square, value, FIRST_SHARE
         for number in range(ROUNDS):
             if number:
+                residual = self._residual(value, weight, design)
                 share = _structure_share(residual, variance, square, known & self.highest)
                 left = max(min(share, left), self.least_share**2)
             sigma = np.sqrt(variance + left * square)
@@ -418,10 +417,13 @@ class _RobustFit:
             # a residual in the core of a star is not a hit
             hit = known & (residual > HIT * np.sqrt(variance + max(left, share_of_hit**2) * square))
             weight = np.where(known & ~hit, 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
-            side = _weighted_square(design, weight)
-            found = np.linalg.solve(rows @ side @ rows.T + self.prior, rows @ (design @ (weight * value)))
-            residual = value - (found @ rows) @ design
         return weight, hit
+
+    def _residual(self, value, weight, design):
+        """Values (M,) minus the fit of some weights to them."""
+        rows, side = self.rows, _weighted_square(design, weight)
+        found = np.linalg.solve(rows @ side @ rows.T + self.prior, rows @ (design @ (weight * value)))
+        return value - (found @ rows) @ design
 
 
 def _structure_share(residual, variance, square, some):

@@ -171,15 +171,16 @@ def _deviations_of_rows(residuals, regressor, variance, cells, bounds):
     limits = [noise + np.float32(bound) * regressor for bound in bounds]
     of_all = _sums_of(weight, regressor, noise, cells)
     found = np.empty((len(residuals), len(regressor), len(cells.starts) // 2, 2))
-    information = np.empty_like(found)
+    information, known = np.empty_like(found), True
     for left, total, each in zip(residuals, found, information, strict=True):
         own, sums, missing = weight, of_all, np.isnan(left)
         if missing.any():
+            known = False
             own, left = np.where(missing, np.float32(0), weight), np.where(missing, np.float32(0), left)
             sums = _sums_of(own, regressor, noise, cells)
         each[...], inverse, far = sums
         total[...] = _Regression(regressor, own, cells, inverse, far).steps(left, limits, noise)
-    return found, information if np.isnan(residuals).any() else information[:1]
+    return found, information[:1] if known else information
 
 
 def _sums_of(weight, regressor, noise, cells):
@@ -219,7 +220,7 @@ class _Regression:
         if total.any():
             left = left - self.cells.spread_out(total) * self.regressor
         for number, limit in enumerate(limits):
-            np.clip(left, -limit, limit, out=clipped)
+            _clipped(left, limit, out=clipped)
             step = self.cells.halves(np.multiply(self.weight, clipped, out=clipped)) * self.inverse
             total += step
             if number < len(limits) - 1:
@@ -232,16 +233,21 @@ class _Regression:
         Residuals that count up to a limit reach a large deviation only slowly. So the limit is first a multiple of it.
         """
         found = np.zeros(self.inverse.shape)
-        far = np.abs(self.cells.halves(self.weight * np.clip(residual, -limit, limit))) > self.large
+        far = np.abs(self.cells.halves(self.weight * _clipped(residual, limit))) > self.large
         rows = far.any(axis=(1, 2)).nonzero()[0]
         if len(rows):
             left, most = residual[rows], limit[rows]
             for multiple in np.float32(MULTIPLES):
-                clipped = np.clip(left, -multiple * most, multiple * most)
+                clipped = _clipped(left, multiple * most)
                 step = np.where(far[rows], self.cells.halves(self.weight[rows] * clipped) * self.inverse[rows], 0)
                 found[rows] += step
                 left = left - self.cells.spread_out(step) * self.regressor[rows]
         return found
+
+
+def _clipped(values, limit, out=None):
+    """`numpy.clip` to a limit of either sign, several times faster for arrays."""
+    return np.maximum(np.minimum(values, limit, out=out), -limit, out=out)
 
 
 def _whole(halves, information):
