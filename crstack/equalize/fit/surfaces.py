@@ -81,12 +81,14 @@ class Mesh:
         number = np.zeros(medians.shape[1:])
 
         def work(a):
+            some = np.stack([image[rows[a]] for image in images])
             for b, band in enumerate(columns):
                 which = np.flatnonzero(known[rows[a], band])
                 if len(which) >= fewest:
                     number[a, b] = len(which)
-                    for median, image in zip(medians, images, strict=True):
-                        median[a, b] = median_of_values(image[rows[a], band].ravel().take(which))
+                    cell = some[:, :, band].reshape(len(some), -1)
+                    cell = cell if len(which) == cell.shape[1] else cell.take(which, axis=1)
+                    medians[:, a, b] = median_of_values(cell, axis=1)
 
         map_threads(work, range(len(rows)))
         return medians, number
