@@ -10,7 +10,7 @@ from scipy import ndimage
 from crstack import CRStack
 from crstack.datasets.hits import make_hits
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
-from crstack.equalize.fit.object_part import has_lines, object_of, spread_response
+from crstack.equalize.fit.object_part import has_lines, objects_of, spread_response
 
 SHAPE, READNOISE = (130, 240), 5.0
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
@@ -186,11 +186,11 @@ def test_kernels_change_the_object_alone():
     sky, target = sky_lines(X), object_on_slit(X, 0.0, 3.0)
     image = np.float32(sky + target)
     model = ExpectedExposures(np.float32([image] * 2), variance_of, None, {"response"})
-    assert object_of(model, 0, image) is image
+    assert objects_of(model, image)[0] is image
     model.sky_along = "y"
-    np.testing.assert_allclose(object_of(model, 0, image), target, atol=5)
+    np.testing.assert_allclose(objects_of(model, image)[0], target, atol=5)
     model.gains = np.float32([0 * target, -0.3 * target / image])
-    np.testing.assert_allclose(object_of(model, 1, image), 0.7 * target, atol=5)
+    np.testing.assert_allclose(objects_of(model, image)[1], 0.7 * target, atol=5)
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])

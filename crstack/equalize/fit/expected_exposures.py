@@ -28,7 +28,7 @@ from crstack.equalize.fit.found_differences import found_differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
 from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
 from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, split_kernel
-from crstack.equalize.fit.object_part import object_of
+from crstack.equalize.fit.object_part import objects_of
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.fit.varying import PARTS, POWERS
 from crstack.equalize.terms.hot_pixels import medians_around
@@ -304,10 +304,10 @@ class ExpectedExposures:
         moved_by_pixels = any(map(any, self.steps))
         if self.kernels.any() or moved_by_pixels:
             scene = without_hot(common, variance, noise, moved_by_pixels)
-        unknown = self._beside_unknown() if moved_by_pixels else None
+        unknown, objects = self._beside_unknown() if moved_by_pixels else None, objects_of(self, scene)
         for i, (factor, step) in enumerate(zip(np.float32(self.factors), self.steps, strict=True)):
             of_place = self.drifts[i], self.varying[i], self.positions
-            blur, own = change_by_kernel(object_of(self, i, scene), noise, self.kernels[i], *of_place)
+            blur, own = change_by_kernel(objects[i], noise, self.kernels[i], *of_place)
             if unknown is not None and np.ndim(blur):
                 own = own + np.where(unknown, np.square(blur), 0)
             change = blur

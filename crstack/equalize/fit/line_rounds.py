@@ -220,18 +220,18 @@ def polish(model):
     The common image of the first fits is not corrected for lines that were fitted later. Where lines overlap or move,
     it is wrong, and values that differ from it look hit.
     """
-    before = misfit(model)
+    found = _residuals(model)
     for _ in range(POLISHING):
-        start = before
+        start = found
         for line in dict.fromkeys(model.lines):
             without = _terms_of(model)
-            _add_line(model, line, *_residuals(model)[:3])
-            after = misfit(model)
-            if after > before - LEAST_LINES:
+            _add_line(model, line, *found[:3])
+            now = _differences_and_misfit(model)
+            if now[-1] > found[-1] - LEAST_LINES:
                 _restore(model, without)
             else:
-                before = after
-        if before == start:
+                found = _without_hits(model, *now)
+        if found is start:
             return
 
 
@@ -311,7 +311,7 @@ def _fit_sky_in_slits(model, slit):
 
 def misfit(model):
     """Sum of the squared residuals in units of their variance; a limit reduces the effect of hits."""
-    return _misfit_of(model, *_differences(model, model.common(CONTRAST[-1])))
+    return _differences_and_misfit(model)[-1]
 
 
 def criterion(model):
@@ -354,14 +354,23 @@ def _misfit_of(model, left, variance):
     return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
 
 
+def _differences_and_misfit(model):
+    """Exposures (N, ny, nx) minus what is expected, the common image, the variance, and the misfit."""
+    common = model.common(CONTRAST[-1])
+    left, variance = _differences(model, common)
+    return left, common, variance, _misfit_of(model, left, variance)
+
+
 def _residuals(model):
     """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit.
 
     The residuals of bad values are NaN.
     """
-    common = model.common(CONTRAST[-1])
-    left, variance = _differences(model, common)
-    total = _misfit_of(model, left, variance)
+    return _without_hits(model, *_differences_and_misfit(model))
+
+
+def _without_hits(model, left, common, variance, total):
+    """The residuals of a model from its `_differences_and_misfit`; ``left`` is changed in place."""
     hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common), model.courses)
     for i, one in enumerate(left):
         hits.replace_in(one)

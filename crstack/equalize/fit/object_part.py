@@ -20,7 +20,7 @@ __all__ = [
     "has_lines",
     "has_trace",
     "images_of_kernels",
-    "object_of",
+    "objects_of",
     "spread_response",
     "without_sky",
 ]
@@ -122,30 +122,29 @@ def change_of_object(left, light, variance, axis):
     return shares * light
 
 
-def object_of(model, i, image):
-    """The part of an image that the kernel of an exposure changes, with the throughput of this part.
+def objects_of(model, image):
+    """The part of an image that the kernel of each exposure changes, with the throughput of this part.
 
     Parameters
     ----------
     model : `~crstack.equalize.fit.expected_exposures.ExpectedExposures`
         The fit.
-    i : int
-        Number of the exposure, from 0.
     image : `~numpy.ndarray`
         (ny, nx) common image, electrons.
 
     Returns
     -------
-    part : `~numpy.ndarray`
-        (ny, nx) the object alone where terms describe the lines of the sky; else the image itself.
+    parts : list of `~numpy.ndarray`
+        N images (ny, nx): the object alone where terms describe the lines of the sky; else the image itself.
     """
     if model.sky_along is None:
-        return image
+        return [image] * len(model.levels)
     part = image - straight_part(image, model.sky_along, model.courses.get(model.sky_along))
     if model.gains is None:
-        return part
+        return [part] * len(model.levels)
     # the response multiplies all of the image, but its effect is that on the object
-    return part + moved(model.gains[i], tuple(-step for step in model.steps[i])) * image
+    gains = (moved(gain, tuple(-one for one in step)) for gain, step in zip(model.gains, model.steps, strict=True))
+    return [part + gain * image for gain in gains]
 
 
 def images_of_kernels(model, common, level):
@@ -165,9 +164,7 @@ def images_of_kernels(model, common, level):
     images : list of `~numpy.ndarray`
         Of 1 or N images (ny, nx).
     """
-    if model.sky_along is None:
-        return [common - level]
-    return [object_of(model, i, common) for i in range(len(model.levels))]
+    return [common - level] if model.sky_along is None else objects_of(model, common)
 
 
 def at_other_places(model):

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.surfaces import linear_weights
-from crstack.utils.medians import of_rank
+from crstack.utils.medians import median_of_values, of_rank
 
 __all__ = ["BLOCK", "straight_blocks", "straight_part"]
 
@@ -77,8 +77,8 @@ def _level(medians):
     """Level (n, nx) around lines: medians in cells of columns, interpolated between them."""
     nx = medians.shape[1]
     edges = np.linspace(0, nx, max(round(nx / CELL), 1) + 1).round().astype(int)
-    levels = np.stack([np.median(medians[:, one:end], axis=1) for one, end in itertools.pairwise(edges)], axis=1)
-    return levels @ linear_weights((edges[1:] + edges[:-1] - 1) / 2, nx).T
+    levels = [median_of_values(medians[:, one:end], axis=1) for one, end in itertools.pairwise(edges)]
+    return np.stack(levels, axis=1) @ linear_weights((edges[1:] + edges[:-1] - 1) / 2, nx).T
 
 
 def straight_blocks(image):
@@ -90,5 +90,5 @@ def straight_blocks(image):
     half = min(STRAIGHT // 2, n - 1)
     # tilted lines go on beyond the edges
     padded = np.pad(means, ((half, half), (0, 0)), mode="reflect", reflect_type="odd")
-    medians = np.median(np.stack([padded[k : k + n] for k in range(2 * half + 1)]), axis=0)
+    medians = median_of_values(np.stack([padded[k : k + n] for k in range(2 * half + 1)]), axis=0)
     return medians, (edges[1:] + edges[:-1] - 1) / 2
