@@ -44,6 +44,8 @@ AS_FREQUENT, FEW_HITS = 1.5, 5
 SHARPER = 0.3
 #: least cross-validated decrease of chi squared by a kernel, by a seeing beside a throughput, and for each coefficient
 LEAST_GAIN, GAIN_OF_SEEING, OF_COEFFICIENT = 60.0, 9.0, 1.5
+#: share of the decrease by a seeing that changes over the image which the weights of another fit show at least
+SHARE_OF_GAIN = 0.5
 #: fewest pixels from which a kernel is fitted that changes over the image
 FEWEST_OF_VARYING = 2_000
 #: coefficients of a shift that changes over the image
@@ -170,8 +172,8 @@ def fit_kernels(pixels, ladder, least_share, start=None, *, varies=False):
             if terms.shift and (turns or _change_over_image(full, basis, drifts.size, gain)):
                 changes = drifts
             if varies and terms.seeing and pixels.cover_the_image():
-                other = _Normal(pixels, least_share, allows_sharp, varying_rows)
-                if _change_over_image(other, basis, varying.size, other.gain(basis)):
+                other = _seeing_over_image(pixels, least_share, allows_sharp, full, basis)
+                if other is not None:
                     normal, changes = other, varying
         for i in range(n):
             kernels[i], errors[i], of_place = normal.solution(i, basis, changes is not None)
@@ -233,9 +235,25 @@ def _around_centre(full, ladder, n, gain, terms):
     return full.gain(basis), moved
 
 
-def _change_over_image(normal, basis, number, gain):
-    """Whether the kernels change over the image, by ``number`` coefficients; ``gain`` is that without the changes."""
-    return normal.gain(basis, True) > gain + LEAST_GAIN + OF_COEFFICIENT * number
+def _seeing_over_image(pixels, least_share, allows_sharp, full, basis):
+    """Normal equations of kernels whose seeing changes over the image, too; None if it does not.
+
+    The weights of the pixels in the fit ``full`` without such changes show most of the decrease of chi squared.
+    """
+    number = len(pixels.targets) * PARTS * POWERS
+    first = _Normal(pixels, least_share, allows_sharp, varying_rows, full.weights)
+    if not _change_over_image(first, basis, number, first.gain(basis), SHARE_OF_GAIN):
+        return None
+    other = _Normal(pixels, least_share, allows_sharp, varying_rows)
+    return other if _change_over_image(other, basis, number, other.gain(basis)) else None
+
+
+def _change_over_image(normal, basis, number, gain, share=1.0):
+    """Whether the kernels change over the image, by ``number`` coefficients; ``gain`` is that without the changes.
+
+    A ``share`` of the usual decrease of chi squared suffices.
+    """
+    return normal.gain(basis, True) > gain + share * (LEAST_GAIN + OF_COEFFICIENT * number)
 
 
 def drift_rows(surroundings, positions):
@@ -263,10 +281,11 @@ class _Normal:
 
     The changes over the image are those of the shift, or those of other ``rows_of_place(surroundings, positions)``. If
     ``allows_sharp`` is set, an exposure may be much sharper than the common image: the cores of all stars then look
-    hit. A fit without them does not describe them, so that they look hit again.
+    hit. A fit without them does not describe them, so that they look hit again. The ``weights`` (N, M) of the pixels
+    are those of a robust fit if they are not given.
     """
 
-    def __init__(self, pixels, least_share, allows_sharp=False, rows_of_place=drift_rows):
+    def __init__(self, pixels, least_share, allows_sharp=False, rows_of_place=drift_rows, weights=None):
         size = pixels.size
         designs = [_design(one, pixels.positions, rows_of_place) for one in pixels.surroundings]
         self.n_drifts = len(designs[0]) - size**2 - 1
@@ -282,13 +301,19 @@ class _Normal:
             weight, hit = robust.weights(target, variance, design, SHARE_OF_HIT)
             sums = _sums(target, weight, halves)
             if allows_sharp and _more_on_contrast(hit, np.isfinite(target), robust.highest):
-                of_sharp = _sums(target, robust.weights(target, variance, design, SHARE_OF_SHARP)[0], halves)
-                sums = of_sharp if self._is_sharper(*of_sharp, size) else sums
-            return sums
+                of_sharp = robust.weights(target, variance, design, SHARE_OF_SHARP)[0]
+                sums_of_sharp = _sums(target, of_sharp, halves)
+                if self._is_sharper(*sums_of_sharp, size):
+                    weight, sums = of_sharp, sums_of_sharp
+            return weight, *sums
 
-        each = zip(pixels.targets, pixels.variances, designs, parts, strict=True)
-        pairs = map_threads(lambda one: sums_of(*one), each)
-        self.matrices, self.vectors = zip(*pairs, strict=True)
+        if weights is None:
+            each = zip(pixels.targets, pixels.variances, designs, parts, strict=True)
+            found = map_threads(lambda one: sums_of(*one), each)
+        else:
+            each = zip(pixels.targets, weights, parts, strict=True)
+            found = map_threads(lambda one: (one[1], *_sums(*one)), each)
+        self.weights, self.matrices, self.vectors = zip(*found, strict=True)
 
     def _is_sharper(self, matrices, vectors, size):
         """Whether the stars of an exposure are much sharper than those of the common image, by a fit."""
@@ -406,18 +431,21 @@ class _RobustFit:
         hits, which exceed a share of the contrast or more."""
         known = np.isfinite(target)
         value = np.where(known, target, 0.0)
-        square, residual, left = self.square, value, FIRST_SHARE
-        for number in range(ROUNDS):
-            if number:
-                residual = self._residual(value, weight, design)
-                share = _structure_share(residual, variance, square, known & self.highest)
-                left = max(min(share, left), self.least_share**2)
-            sigma = np.sqrt(variance + left * square)
-            z = residual / sigma
-            # a residual in the core of a star is not a hit
-            hit = known & (residual > HIT * np.sqrt(variance + max(left, share_of_hit**2) * square))
-            weight = np.where(known & ~hit, 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
+        left = FIRST_SHARE
+        weight, hit = self._weights_of(value, known, variance, left, share_of_hit)
+        for _ in range(ROUNDS - 1):
+            residual = self._residual(value, weight, design)
+            share = _structure_share(residual, variance, self.square, known & self.highest)
+            left = max(min(share, left), self.least_share**2)
+            weight, hit = self._weights_of(residual, known, variance, left, share_of_hit)
         return weight, hit
+
+    def _weights_of(self, residual, known, variance, left, share_of_hit):
+        """Weights of residuals, and the hits, where the kernel leaves a share ``left`` of the squared contrast."""
+        sigma = np.sqrt(variance + left * self.square)
+        # a residual in the core of a star is not a hit
+        hit = known & (residual > HIT * np.sqrt(variance + max(left, share_of_hit**2) * self.square))
+        return np.where(known & ~hit, 1 / np.maximum(np.abs(residual / sigma) / HUBER, 1), 0) / sigma**2, hit
 
     def _residual(self, value, weight, design):
         """Values (M,) minus the fit of some weights to them."""
