@@ -168,7 +168,7 @@ def _deviations_of_rows(residuals, regressor, variance, cells, bounds):
     """Deviations (N, k, n, 2) of the halves of cells in k rows, and their information; 0 where nothing is known."""
     weight = regressor / variance
     noise = CLIP * np.sqrt(variance)
-    limits = [noise + np.float32(bound) * regressor for bound in bounds]
+    limits = [noise + np.float32(bound) * regressor if bound else noise for bound in bounds]
     of_all = _sums_of(weight, regressor, noise, cells)
     found = np.empty((len(residuals), len(regressor), len(cells.starts) // 2, 2))
     information, known = np.empty_like(found), True
@@ -388,10 +388,12 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     """
     nx = regressor.shape[1]
     share, freedom = np.zeros(residuals.shape, np.float32), np.zeros(len(regressor))
-    bounds = FIRST_BOUNDS
+    bounds, left, changed = FIRST_BOUNDS, residuals, False
     for length in (nx, *(one for one in lengths if one < nx)):
         cells = _Cells(nx, length)
-        deviations, information = _deviations(residuals - share * regressor, regressor, variance, cells, bounds)
+        if changed:
+            left, changed = residuals - share * regressor, False
+        deviations, information = _deviations(left, regressor, variance, cells, bounds)
         spread = _spread(deviations, information)[:, None]
         if len(information) > 1:
             most = spread[..., None] * information.max(axis=0)
@@ -401,7 +403,9 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
         if spread.any():
             factors = spread * both / (1 + spread * both)
             slopes = _slopes_beyond(deviations, information)
-            share += np.array([cells.interpolate(one, slopes) for one in whole * factors])
+            for one, values in zip(share, whole * factors, strict=True):
+                one += cells.interpolate(values, slopes)
+            changed = True
             # short cells also describe what longer ones do
             factors = factors.mean(axis=0)
             freedom = freedom * (1 - factors.mean(axis=1)) + factors.sum(axis=1)
