@@ -37,7 +37,7 @@ from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
 from crstack.utils.pixels import dilate
-from crstack.utils.threads import row_bands
+from crstack.utils.threads import map_images, row_bands
 
 __all__ = ["OF_MEDIAN", "ExpectedExposures", "copied_levels"]
 
@@ -299,13 +299,14 @@ class ExpectedExposures:
 
     def change(self, common, variance):
         """The changes by shift and seeing, without noise."""
-        self.changes, self.blurs, self.noises, scene = [], [], [], common
-        noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
+        noise, scene = np.float32(OF_MEDIAN / len(self.levels)) * variance, common
         moved_by_pixels = any(map(any, self.steps))
         if self.kernels.any() or moved_by_pixels:
             scene = without_hot(common, variance, noise, moved_by_pixels)
         unknown, objects = self._beside_unknown() if moved_by_pixels else None, objects_of(self, scene)
-        for i, (factor, step) in enumerate(zip(np.float32(self.factors), self.steps, strict=True)):
+
+        def work(i):
+            factor, step = np.float32(self.factors[i]), self.steps[i]
             of_place = self.drifts[i], self.varying[i], self.positions
             blur, own = change_by_kernel(objects[i], noise, self.kernels[i], *of_place)
             if unknown is not None and np.ndim(blur):
@@ -316,10 +317,10 @@ class ExpectedExposures:
             if sum(split_kernel(self.kernels[i])[3:5]) > WIDER:
                 left = self._left(i, common, change)
                 add_light_from_beyond(own, left, variance, factor * common, factor**2 * noise)
-            blur, change, own = kept((blur, change, own))
-            self.blurs.append(blur)
-            self.changes.append(change)
-            self.noises.append(own)
+            return kept((blur, change, own))
+
+        found = map_images(work, range(len(self.levels)))
+        self.blurs, self.changes, self.noises = map(list, zip(*found, strict=True))
         if moved_by_pixels:
             self._add_unseen(common)
 
