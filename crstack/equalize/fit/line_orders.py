@@ -9,6 +9,7 @@ from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.line_rounds import (
     FAINT,
+    LAST_ROUNDS,
     LEAST_LINES,
     MOST_LINES,
     OF_VALUE,
@@ -27,6 +28,7 @@ from crstack.equalize.fit.line_rounds import (
     misfit_by_own_noise,
     object_across,
     polish,
+    polish_object_and_sky,
     refine_after_lines,
 )
 from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
@@ -36,6 +38,9 @@ __all__ = ["with_lines"]
 #: a model without kernels is not fitted further if its criterion exceeds that of another model by these factors: where
 #: levels change along both axes or the object dims, and elsewhere
 MUCH_WORSE, WORSE = 1.2, 1.02
+#: of two models of an object along either axis, one is not fitted further whose criterion exceeds the other's by this
+#: factor
+ALIKE = 1.005
 #: quantiles of the response, of which one deviates by at least this fraction where an object dims and the sky does not
 EXTREMES, DIMMED = (0.005, 0.995), 0.15
 
@@ -99,7 +104,7 @@ def _with_lines(model):
     find_line_terms(model)
     # throughputs that are far from 1 are no losses of an object
     if model.lines and "response" in model.names and model.start is None:
-        alone = _object_alone(model)
+        alone = _object_alone(model, WORSE * criterion(model))
         if _describes_more(alone, model) and not at_other_places(alone):
             return _best_of_orders(model, alone)
     return _best_of_orders(model)
@@ -127,7 +132,7 @@ def _best_of_orders(model, alone=None):
         best = other if _describes_more(other, best) else best
     if axes and not (best.lines_first or best.object_alone):
         # kernels that were fitted before these levels describe lines of the sky as well
-        refine_after_lines(best)
+        refine_after_lines(best, LAST_ROUNDS)
     polish(best)
     return _object_and_sky(best)
 
@@ -151,8 +156,15 @@ def _object_and_sky(model):
         for axis, across in ("xy", "yx")
         if has_lines(common, variance, across, model.courses.get(across))
     ]
-    other = min(others, key=criterion, default=None)
-    if other is None or criterion(other) > most * criterion(model):
+    if not others:
+        return model
+    # what follows changes the criterion by a thousandth
+    found = list(map(criterion, others))
+    others = [other for other, one in zip(others, found, strict=True) if one <= ALIKE * min(found)]
+    for one in others:
+        polish_object_and_sky(one)
+    other = min(others, key=criterion)
+    if criterion(other) > most * criterion(model):
         return model
     # a shift across the rows, which no kernel describes yet, is no response of the rows
     spread_response(other, "y" if other.sky_along == "x" else "x", other.common(CONTRAST[-1]))
@@ -197,17 +209,20 @@ def _lines_first(model, axes, start):
     return found
 
 
-def _object_alone(model):
-    """A new model in which the object has a throughput of its own along rows or columns, and lines across it do not."""
+def _object_alone(model, most):
+    """A new model in which the object has a throughput of its own along rows or columns, and lines across it do not.
+
+    It is not fitted further if its criterion with kernels exceeds ``most``.
+    """
     found = _anew(model, None, object_alone=True)
     find_response_of_object_first(found)
-    return _refined_after_lines(found)
+    return _refined_after_lines(found, most)
 
 
-def _refined_after_lines(model):
-    """The model with kernels and all other terms after them, if these are needed."""
+def _refined_after_lines(model, most=np.inf):
+    """The model with kernels and all other terms after them, if these are needed; see `refine_after_lines`."""
     before = _copy_of(model)
-    refine_after_lines(model)
+    refine_after_lines(model, most=most)
     return min(before, model, key=criterion)
 
 

@@ -14,9 +14,11 @@ from crstack.equalize.fit.slit_sky import sky_in_slits, slit_length
 from crstack.equalize.fit.straight_lines import straight_part
 from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.pixels import contrast_of, dilate
+from crstack.utils.threads import map_images
 
 __all__ = [
     "FAINT",
+    "LAST_ROUNDS",
     "LEAST_LINES",
     "MOST_LINES",
     "OF_VALUE",
@@ -35,6 +37,7 @@ __all__ = [
     "misfit_by_own_noise",
     "object_across",
     "polish",
+    "polish_object_and_sky",
     "refine_after_lines",
 ]
 
@@ -50,6 +53,8 @@ MOST_LINES, LENGTH_TO_TEST = 5, 128
 SHORT_LENGTH = 32
 #: most rounds in which the terms are fitted to what they leave
 POLISHING = 3
+#: rounds (of `CONTRAST`) of the fit of kernels to a model with such terms, and to one that had kernels before
+ROUNDS_AFTER_LINES, LAST_ROUNDS = (0, 3, 4), (3, 4)
 #: this share of the pixels, the faintest ones, gives the first levels if lines are found before surfaces
 FAINT = 0.25
 #: least decrease of chi squared by such a term, in total and for each value
@@ -61,25 +66,17 @@ def find_line_terms(model, open_lines=LINES):
 
     A term that raises the misfit is removed again, because a weak regressor contains mostly noise of the exposures.
     """
-    open_lines = list(open_lines)
+    open_lines, gains = list(open_lines), None
     left, signal, variance, before = _residuals(model)
     while len(model.lines) < MOST_LINES:
-        # a change of the sky only refines an added level: without one, it would describe a throughput
-        some = [
-            one
-            for one in open_lines
-            if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
-        ]
-        inside = _without_edges(model, left)
-        arrays = [
-            one.arrays(inside, _regressor(model, one, signal), variance, model.courses.get(one.axis)) for one in some
-        ]
-        gains, along = _gains(arrays)
+        if gains is None:
+            gains = _gains_of(model, open_lines, left, signal, variance)
         least = LEAST_LINES + OF_VALUE * left.size
+        most, along = map(max, zip(*gains.values(), strict=True)) if gains else (0.0, 0.0)
         # once one term goes on along its rows, the others may describe what it leaves in a part of them
-        if not gains or max(gains) < least or (not model.lines and max(along) < least):
+        if most < least or (not model.lines and along < least):
             return
-        best = some[int(np.argmax(gains))]
+        best = max(gains, key=gains.get)
         without = _terms_of(model)
         model.lines.append(best)
         _add_line(model, best, left, signal, variance)
@@ -88,8 +85,27 @@ def find_line_terms(model, open_lines=LINES):
             model.lines.pop()
             _restore(model, without)
             open_lines.remove(best)
+            del gains[best]
         else:
             left, signal, variance, before = found
+            gains = None
+
+
+def _gains_of(model, open_lines, left, signal, variance):
+    """Decreases of chi squared by the terms that a model may have, by term; see `_gains`.
+
+    A change of the sky only refines an added level: without one, it would describe a throughput.
+    """
+    some = [
+        one
+        for one in open_lines
+        if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
+    ]
+    inside = _without_edges(model, left)
+    arrays = [
+        one.arrays(inside, _regressor(model, one, signal), variance, model.courses.get(one.axis)) for one in some
+    ]
+    return dict(zip(some, zip(*_gains(arrays), strict=True), strict=True))
 
 
 def _without_edges(model, left):
@@ -174,9 +190,14 @@ def fit_object_and_sky(model, axis):
     sky = [LineTerm("y" if axis == "x" else "x", setting) for setting in ("sky", "backgrounds")]
     response = LineTerm(axis, "response")
     fit_line_terms(model, [*sky, response])
-    polish(model)
-    _start_from_whole_object(model, sky, response)
     model.sky_along = sky[0].axis
+
+
+def polish_object_and_sky(model):
+    """Fit the terms of `fit_object_and_sky` to what they leave, from the better of two starts."""
+    *sky, response = model.lines
+    _start_from_whole_object(model, sky, response)
+    polish(model)
 
 
 def _start_from_whole_object(model, sky, response):
@@ -190,7 +211,6 @@ def _start_from_whole_object(model, sky, response):
     _fit_object_as_a_whole(model, response)
     _add_line(model, response, *_residuals(model)[:3])
     model.lines.append(response)
-    polish(model)
     if criterion(model) > before:
         model.lines = lines
         _restore(model, terms)
@@ -235,10 +255,15 @@ def polish(model):
             return
 
 
-def refine_after_lines(model):
-    """Find the kernels, and all other terms after them, of a model with added levels along rows and columns."""
-    for contrast, least_share in zip(CONTRAST, LEAST_SHARES, strict=True):
-        refine(model, contrast, least_share)
+def refine_after_lines(model, rounds=ROUNDS_AFTER_LINES, most=np.inf):
+    """Find the kernels, and all other terms after them, of a model with terms along rows and columns.
+
+    It is not fitted further if its criterion exceeds ``most`` after the first round.
+    """
+    for number in rounds:
+        refine(model, CONTRAST[number], LEAST_SHARES[number])
+        if number == rounds[0] and most < np.inf and criterion(model) > most:
+            return
     fit_if_better(model, model.lines)
     find_line_terms(model)
 
@@ -372,10 +397,9 @@ def _residuals(model):
 def _without_hits(model, left, common, variance, total):
     """The residuals of a model from its `_differences_and_misfit`; ``left`` is changed in place."""
     hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common), model.courses)
-    for i, one in enumerate(left):
-        hits.replace_in(one)
-        if model.bad is not None:
-            one[model.bad[i]] = np.nan
+    map_images(hits.replace_in, left)
+    if model.bad is not None:
+        left[model.bad] = np.nan
     return left, np.maximum(common, 0), variance, total
 
 
