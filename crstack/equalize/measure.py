@@ -17,7 +17,7 @@ from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.kernel_steps import steps_of_kernels
 from crstack.equalize.fit.line_orders import with_lines
-from crstack.equalize.fit.line_rounds import fit_line_terms, polish
+from crstack.equalize.fit.line_rounds import LEAST_LINES, OF_VALUE, criterion, fit_line_terms, polish
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.own_trails import with_own_trails
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
@@ -38,8 +38,8 @@ __all__ = ["measure_differences", "with_values"]
 ALONG = {"backgrounds", "response"}
 #: settings with kernels, which move light from pixel to pixel
 MOVING = {"offsets", "seeing"}
-#: rounds of the fit of terms along rows and columns and of the common image, if the terms are known
-LINE_ROUNDS = 3
+#: most rounds of the fit of terms along rows and columns and of the common image, if the terms are known
+LINE_ROUNDS = 4
 #: largest image (pixels) that is used completely, and least squared contrast (variances) of pixels that select a part
 WHOLE, CLEAR = 1_200_000, 25.0
 #: surfaces of the sky that may be confused with a throughput
@@ -47,6 +47,9 @@ SLOPING = ("slope", "surface")
 #: least decrease of chi squared by which one of two fits of the throughputs is better, and largest difference of
 #: throughputs that agree
 LEAST_GAIN, APART = 60.0, 0.05
+#: they agree surely if, after this number of rounds, they differ by this share of it, in this many times more pixels
+#: than are needed
+FIRST_ROUNDS, SURELY, ENOUGH = 2, 0.4, 10
 #: fewest pixels with structure that decide between the two fits; largest mean misfit of a value, in variances, of a
 #: fit that describes the exposures
 FEWEST, DESCRIBED = 40, 1.5
@@ -172,8 +175,8 @@ def _best_start(data, settings, comparable):
         other = _refined(ExpectedExposures(*data, replace(settings, start=start)))
         fit = min(fit, other, key=ExpectedExposures.misfit)
     if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in fit.kinds):
-        other = _refined(ExpectedExposures(*data, replace(fit.settings, above_local=True)))
-        fit = _better(fit, other, comparable)
+        other = ExpectedExposures(*data, replace(fit.settings, above_local=True))
+        fit = _better(fit, _refined(other, lambda model: _agrees_well(fit, model)), comparable)
     return fit
 
 
@@ -195,11 +198,16 @@ def _differences_of_whole_with_lines(data, part):
         refine(whole, contrast)
         if part.terms is None and not any(whole.kinds):
             break
-    for _ in range(LINE_ROUNDS):
-        # each time with a better common image
+    before, least = np.inf, LEAST_LINES + OF_VALUE * np.prod(whole.levels.shape)
+    for number in range(LINE_ROUNDS):
+        if number:
+            # each time with a better common image
+            refine(whole, CONTRAST[-1])
         fit_line_terms(whole, part.lines)
-        refine(whole, CONTRAST[-1])
-    fit_line_terms(whole, part.lines)
+        after = criterion(whole)
+        if after > before - least:
+            break
+        before = after
     polish(whole)
     return whole.result()
 
@@ -228,7 +236,7 @@ def _better(part, other, comparable):
     """
     structure = structure_of(part) & structure_of(other)
     some = np.count_nonzero(structure)
-    agree = np.abs(part.factors - other.factors).max() < APART
+    agree = _apart(part, other) < APART
     if agree and some >= FEWEST:
         return part
     misfits = part.misfit(structure), other.misfit(structure)
@@ -250,11 +258,25 @@ def _better(part, other, comparable):
     return part
 
 
-def _refined(model):
-    """The model after the rounds that it needs."""
-    for contrast, least_share in zip(CONTRAST, LEAST_SHARES, strict=True):
+def _apart(part, other):
+    """Largest difference between the throughputs of two fits."""
+    return np.abs(part.factors - other.factors).max()
+
+
+def _agrees_well(part, other):
+    """Whether an ``other`` fit agrees so well with a fit, before its last rounds, that it will not replace it."""
+    if part.terms is None or other.terms is None or _apart(part, other) > SURELY * APART:
+        return False
+    return np.count_nonzero(structure_of(part) & structure_of(other)) >= ENOUGH * FEWEST
+
+
+def _refined(model, suffices=None):
+    """The model after the rounds that it needs; it needs no more from `FIRST_ROUNDS` on if it ``suffices``."""
+    for number, (contrast, least_share) in enumerate(zip(CONTRAST, LEAST_SHARES, strict=True), start=1):
         refine(model, contrast, least_share)
         if model.terms is None and not any(model.kinds):
+            break
+        if suffices is not None and number >= FIRST_ROUNDS and suffices(model):
             break
     return model
 
