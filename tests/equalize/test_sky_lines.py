@@ -233,7 +233,7 @@ def test_the_noise_of_each_exposure_decides_between_orders_of_the_fits(monkeypat
     wrong, right = model(1.09, 900), model(1.0, 800)
     monkeypatch.setattr(line_orders, "_lines_first", lambda *_: right)
     for name in ("refine_after_lines", "polish"):
-        monkeypatch.setattr(line_orders, name, lambda model: None)
+        monkeypatch.setattr(line_orders, name, lambda *_: None)
     monkeypatch.setattr(line_orders, "criterion", lambda model: model.of_all)
     monkeypatch.setattr(line_orders, "criterion_by_own_noise", lambda model: model.of_own)
     assert line_orders._best_of_orders(wrong) is right

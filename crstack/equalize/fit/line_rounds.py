@@ -240,19 +240,20 @@ def polish(model):
     The common image of the first fits is not corrected for lines that were fitted later. Where lines overlap or move,
     it is wrong, and values that differ from it look hit.
     """
-    found = _residuals(model)
-    for _ in range(POLISHING):
-        start = found
-        for line in dict.fromkeys(model.lines):
-            without = _terms_of(model)
-            _add_line(model, line, *found[:3])
-            now = _differences_and_misfit(model)
-            if now[-1] > found[-1] - LEAST_LINES:
-                _restore(model, without)
-            else:
-                found = _without_hits(model, *now)
-        if found is start:
-            return
+    found, unchanged = _residuals(model), set()
+    for line in list(dict.fromkeys(model.lines)) * POLISHING:
+        # the same fit to the same residuals would be left out again
+        if line in unchanged:
+            continue
+        without = _terms_of(model)
+        _add_line(model, line, *found[:3])
+        now = _differences_and_misfit(model)
+        if now[-1] > found[-1] - LEAST_LINES:
+            _restore(model, without)
+            unchanged.add(line)
+        else:
+            found = _without_hits(model, *now)
+            unchanged.clear()
 
 
 def refine_after_lines(model, rounds=ROUNDS_AFTER_LINES, most=np.inf):
