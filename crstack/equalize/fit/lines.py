@@ -117,14 +117,15 @@ class _Cells:
         n = max(round(size / length), 1)
         edges = np.linspace(0, size, 2 * n + 1).round().astype(int)
         self.starts, self._widths = edges[:-1], np.diff(edges)
-        self.weights = linear_weights((edges[2::2] + edges[:-2:2] - 1) / 2, size)
+        self.weights = np.float32(linear_weights((edges[2::2] + edges[:-2:2] - 1) / 2, size))
         # pixels before the first centre, and beyond the last one
         self.ends = slice(0, edges[1]), slice(edges[-2], size)
 
     def halves(self, image):
         """Sums (ny, n, 2) over the halves of the cells."""
-        sums = np.add.reduceat(image, self.starts, axis=1, dtype=np.float64)
-        return sums.reshape(len(image), -1, 2)
+        # sums of pairs, so that the rounding of single precision is small
+        sums = np.add.reduceat(image, self.starts, axis=1)
+        return sums.reshape(len(image), -1, 2).astype(np.float64)
 
     def spread_out(self, halves):
         """Images of values (ny, n, 2) of the halves of cells."""
@@ -136,11 +137,12 @@ class _Cells:
         Beyond the first and the last centre, the slopes between the two cells of that end continue with some shares
         (2, ny).
         """
+        values, slopes = np.float32(values), np.float32(slopes)
         image = values @ self.weights.T
         for share, end in zip(slopes, self.ends, strict=True):
             weights = self.weights[end]
             image[:, end] -= (1 - share)[:, None] * (values @ (weights - np.clip(weights, 0, 1)).T)
-        return image.astype(np.float32)
+        return image
 
 
 def _deviations(residuals, regressor, variance, cells, bounds):
