@@ -50,7 +50,7 @@ def test_an_object_along_the_wrong_axis_is_not_fitted_further(monkeypatch, other
     """The criterion along y is larger by a factor; the model itself is far better, so that neither is used."""
     found, criteria = set(), {"model": 1.0, "x": 1e6, "y": 1e6 * other}
     model = SimpleNamespace(
-        name="model", lines=[LINES[0]], start=None, names={"response", "backgrounds"}, gains=None,
+        name="model", lines=[LINES[0]], start=None, names={"response", "backgrounds"}, gains=None, courses={},
         levels=np.ones((3, 4, 4)), common=lambda contrast: np.ones((4, 4)), variance_of=lambda signal: signal,
     )  # fmt: skip
     monkeypatch.setattr(line_orders, "has_lines", lambda *arguments: True)

@@ -102,9 +102,7 @@ def _gains_of(model, open_lines, left, signal, variance):
         if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
     ]
     inside = _without_edges(model, left)
-    arrays = [
-        one.arrays(inside, _regressor(model, one, signal), variance, model.courses.get(one.axis)) for one in some
-    ]
+    arrays = [one.arrays(inside, _regressor(model, one, signal), variance, model.courses.get(one.axis)) for one in some]
     return dict(zip(some, zip(*_gains(arrays), strict=True), strict=True))
 
 
