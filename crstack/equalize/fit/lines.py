@@ -329,8 +329,8 @@ def lines_gain(residuals, regressor, variance, length):
     Notes
     -----
     A star between the halves of a cell shows the same residual in both. This decrease is in one cell of its rows, while
-    that of a trace, a fibre or a line of the sky goes on along them. Where few pixels of the rows have light, as across a
-    trace, the rows with the largest decreases do not count, because they may be hit.
+    that of a trace, a fibre or a line of the sky goes on along them. Where few pixels of the rows have light, as across
+    a trace, the rows with the largest decreases do not count, because they may be hit.
     """
     cells = _Cells(regressor.shape[1], length)
     deviations, information = _deviations(residuals, regressor, variance, cells, FIRST_BOUNDS)
