@@ -53,6 +53,8 @@ MOST_LINES, LENGTH_TO_TEST = 5, 128
 SHORT_LENGTH = 32
 #: most rounds in which the terms are fitted to what they leave
 POLISHING = 3
+#: rounds of the fit of a change of the sky in slits, each with the common image of the one before
+SLIT_ROUNDS = 3
 #: rounds (of `CONTRAST`) of the fit of kernels to a model with such terms, and to one that had kernels before
 ROUNDS_AFTER_LINES, LAST_ROUNDS = (0, 3, 4), (3, 4)
 #: this share of the pixels, the faintest ones, gives the first levels if lines are found before surfaces
@@ -142,10 +144,7 @@ def courses_that_change(model):
     """Courses of tilted and curved lines that change along them, by axis: see `changed_courses`."""
     if "backgrounds" not in model.names:
         return {}
-    common = model.common(CONTRAST[-1])
-    left, variance = _differences(model, common)
-    if model.bad is not None:
-        left[model.bad] = np.nan
+    left, common, variance = _with_hits(model)
     return changed_courses(left, common, variance, LEAST_LINES + OF_VALUE * left.size)
 
 
@@ -274,7 +273,8 @@ def find_sky_in_slits(model):
     """
     if "backgrounds" not in model.names:
         return
-    left, signal, variance, _ = _residuals(model)
+    # a line that brightens by a large factor looks like a hit, because it is short
+    left, signal, variance = _with_hits(model)
     # the orders may have a response, or seem to be lines of the sky along them
     traces = dict.fromkeys(line.axis for line in model.lines)
     for along in traces or [axis for axis in "xy" if has_lines(signal, variance, axis, model.courses.get(axis))]:
@@ -326,7 +326,9 @@ def _fit_sky_in_slits(model, slit):
     """Add a change of the sky in slits to a model, and correct its other terms, if this is better."""
     before, lines, terms = criterion(model), model.lines, _terms_of(model)
     model.lines = [*lines, slit]
-    for line in (slit, *lines):
+    for _ in range(SLIT_ROUNDS):
+        _add_line(model, slit, *_with_hits(model))
+    for line in lines:
         _add_line(model, line, *_residuals(model)[:3])
     if criterion(model) > before:
         model.lines = lines
@@ -400,6 +402,15 @@ def _without_hits(model, left, common, variance, total):
     if model.bad is not None:
         left[model.bad] = np.nan
     return left, np.maximum(common, 0), variance, total
+
+
+def _with_hits(model):
+    """Residuals (N, ny, nx) in which hits stay, the common image (not negative), and the variance."""
+    common = model.common(CONTRAST[-1])
+    left, variance = _differences(model, common)
+    if model.bad is not None:
+        left[model.bad] = np.nan
+    return left, np.maximum(common, 0), variance
 
 
 def _sky_beside(model, line):
