@@ -25,7 +25,6 @@ from crstack.equalize.fit.line_rounds import (
     fit_line_terms,
     fit_object_and_sky,
     misfit,
-    misfit_by_own_noise,
     object_across,
     polish,
     polish_object_and_sky,
@@ -188,7 +187,7 @@ def _describes_more(one, other, by=0.0):
     """
     if one.start is None and other.start is None:
         return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
-    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
+    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, criterion_by_own_noise))
 
 
 def _other_orders(model, axes):
