@@ -22,6 +22,7 @@ from crstack.exposures.left_out import (
     without_dark_lines,
     without_low,
     without_pixels_unlike_light,
+    without_repeated_lines,
     without_shadows,
     without_wrapped_values,
 )
@@ -67,15 +68,15 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     -----
     CRStackWarning
         If headers name different filters, gratings or gains. If exposures are saturated, unsigned integers were read as
-        signed ones, or values above 16 bits have wrapped. If pixels are dead, or part of an exposure is blank or has
-        less light than in the others. If an exposure lacks the structures of the others. If the scatter disagrees with
-        the noise.
+        signed ones, or values above 16 bits have wrapped. If rows repeat others, pixels are dead, or part of an
+        exposure is blank or has less light than in the others. If an exposure lacks the structures of the others. If
+        the scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
     warn_of_setups(exposures.own_headers, exposures.names)
     if exposures.unit == u.adu and not any(one is not None for one in exposures.variances):
         warn_of_gains(exposures.own_headers, exposures.names)
-    exposures = without_blank_parts(exposures, read)
+    exposures = without_repeated_lines(without_blank_parts(exposures, read))
     coarse = signed = False
     if read is not None:
         signed = warn_of_signed_integers(exposures, read.first)

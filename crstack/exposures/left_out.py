@@ -8,6 +8,7 @@ import numpy as np
 from crstack.exposures.bad_values.blooming import find_blooming
 from crstack.exposures.bad_values.dead_values import find_dead_values, find_full_values, find_negative_values
 from crstack.exposures.bad_values.marking import place_of_pixels, with_bad
+from crstack.exposures.bad_values.repeated_lines import find_repeated_lines
 from crstack.exposures.bad_values.wrapped import find_wrapped_values
 from crstack.exposures.comparison.displacement import displacement
 from crstack.exposures.comparison.lines import dark_lines, words_of_lines
@@ -21,6 +22,7 @@ __all__ = [
     "without_dark_lines",
     "without_low",
     "without_pixels_unlike_light",
+    "without_repeated_lines",
     "without_shadows",
     "without_wrapped_values",
 ]
@@ -36,6 +38,20 @@ NEGATIVE = (
     "or whole numbers that have wrapped?"
 )
 FULL = "hold {value} {unit} in every exposure, the highest value of 16 bits: hot pixels that are saturated?"
+
+
+def without_repeated_lines(exposures):
+    """Mark rows and columns that repeat the one before as bad, with a warning for each exposure that has some."""
+    repeated = find_repeated_lines(exposures)
+    if repeated is None:
+        return exposures
+    for name, one in zip(exposures.names, repeated, strict=True):
+        if one.any():
+            warn_user(
+                f"rows or columns of {name} are equal to the next ones, with their noise ({place_of_pixels(one)}): a "
+                "fault of the readout, or of a program that filled them? They are taken as bad values"
+            )
+    return with_bad(exposures, repeated)
 
 
 def without_wrapped_values(exposures, read):
