@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from crstack import CRStack
 from crstack.masks.codes import Code, exposure_name
@@ -37,8 +38,16 @@ def sentences(call):
     return [str(one.message) for one in caught if WORDS in str(one.message)]
 
 
-def test_bands_of_the_air_that_grow():
-    stack = stack_of([trace(0.5), trace(1.0), trace(2.0)])
+def planet(seed):
+    """A disc with spots, which are elsewhere after it has turned."""
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    spots = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=SHAPE), 2)
+    disc = 1 / (1 + np.exp(np.hypot(rows - 60, columns - 100) - 45))
+    return 40 + 20_000 * disc * (1 + 0.1 * spots / spots.std()).clip(0.1)
+
+
+def test_a_planet_that_turns():
+    stack = stack_of([planet(seed) for seed in (1, 2, 3)])
     (text,) = sentences(stack.detect)
     assert "Hits fainter than about" in text
     assert "missed there" in text

@@ -1,9 +1,9 @@
 """Courses of tilted or curved lines, such as those of the sky along a slit."""
 
-from functools import cached_property
-
 import numpy as np
 from scipy import ndimage
+
+from crstack.utils.cached import cached_property
 
 __all__ = ["Course"]
 

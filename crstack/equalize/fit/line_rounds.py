@@ -273,13 +273,12 @@ def find_sky_in_slits(model):
     """
     if "backgrounds" not in model.names:
         return
-    # a line that brightens by a large factor looks like a hit, because it is short
-    left, signal, variance = _with_hits(model)
+    left, signal, variance, _ = _residuals(model)
     # the orders may have a response, or seem to be lines of the sky along them
     traces = dict.fromkeys(line.axis for line in model.lines)
     for along in traces or [axis for axis in "xy" if has_lines(signal, variance, axis, model.courses.get(axis))]:
         across = "y" if along == "x" else "x"
-        if LineTerm(across, "sky") in model.lines:
+        if LineTerm(across, "sky") in model.lines or not has_trace(signal, variance, along, model.courses.get(across)):
             continue
         length = slit_length(left, signal, variance, across)
         if length:
@@ -327,6 +326,7 @@ def _fit_sky_in_slits(model, slit):
     before, lines, terms = criterion(model), model.lines, _terms_of(model)
     model.lines = [*lines, slit]
     for _ in range(SLIT_ROUNDS):
+        # a line that brightens by a large factor looks like a hit, because it is short
         _add_line(model, slit, *_with_hits(model))
     for line in lines:
         _add_line(model, line, *_residuals(model)[:3])
