@@ -6,6 +6,7 @@ import pytest
 from crstack.equalize.fit.course_of_lines import changed_courses, course_of_lines
 from crstack.equalize.fit.courses import Course
 from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.fit.lines import fit_lines
 from crstack.equalize.fit.straight_lines import straight_part
 from crstack.equalize.measure import measure_differences
 
@@ -120,10 +121,23 @@ def test_curved_lines_that_brighten_are_no_hits(axis):
         common, left, hits = common.T, left.T, hits.T
     limit = (4 * np.sqrt(common + 16)).astype(np.float32)
     found = LineHits(common, limit, {axis: Course(shifts)}).hits_in(left)
-    # a line of which a short piece is in the image may look like a hit
-    inside = np.s_[:, 25:-25] if axis == "y" else np.s_[25:-25]
+    # at the edges, a few pixels of a line may look like a hit
+    inside = np.s_[:, 3:-3] if axis == "y" else np.s_[3:-3]
     np.testing.assert_array_equal(found[inside], hits[inside] > 0)
     assert np.count_nonzero(LineHits(common, limit).hits_in(left) & (hits == 0)) > 1000
+
+
+def test_a_line_that_leaves_the_image_has_the_level_of_its_last_cells():
+    """Cells without light are beyond the edge of the image."""
+    rng = np.random.default_rng(9)
+    light, change = np.zeros((9, 400), np.float32), np.array([-0.1, 0, 0.1])[:, None, None]
+    light[3:6, :60] = 400
+    variance = light + READNOISE2
+    left = (change * light + rng.normal(size=(3, 9, 400)) * np.sqrt(variance)).astype(np.float32)
+    share = fit_lines(left, light, variance, continued=True)[0]
+    np.testing.assert_allclose(share[:, 3:6], np.broadcast_to(change, (3, 3, 400)), atol=0.02)
+    # without it, the share decreases to 0 from the centre of the last cell with light on
+    assert np.abs(fit_lines(left, light, variance)[0][:, 3:6, 50:] - change).max() > 0.03
 
 
 def test_only_lines_that_change_along_a_course_have_one():
@@ -154,5 +168,7 @@ def test_curved_lines_that_brighten_beside_a_trace_are_described(factors, kept):
     common = (expected - added).sum(axis=0) / scales.sum(axis=0)
     left = np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)
     # the noise of a value is 1
-    assert np.percentile(left, 99) < 2.5
-    assert np.sqrt(np.mean(left**2)) < 0.5
+    assert np.percentile(left, 99) < 1
+    assert np.sqrt(np.mean(left**2)) < 0.2
+    # lines leave the image there. 6 to 8 if short pieces of lines look like hits
+    assert np.percentile(left[..., [0, 1, 2, 3, -4, -3, -2, -1]], 99) < 4

@@ -18,7 +18,7 @@ def shares(monkeypatch):
     """In place of a fit: images of which the values say where they stand in the arrays that were given."""
     made = []
 
-    def fit(*arrays, lengths):
+    def fit(*arrays, lengths, continued):
         n, ny, nx = arrays[0].shape
         made.append(np.arange(n * ny * nx, dtype=float).reshape(n, ny, nx) + 1000 * len(made))
         return made[-1], 1.0
@@ -43,7 +43,7 @@ def test_no_throughput_is_negative(monkeypatch):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
     found = np.zeros((3, 4, 5), np.float32)
     found[0, 1], found[1, 2] = -1.5, -0.7
-    monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths: (found, 1.0))
+    monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths, continued: (found, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False, courses={})
     for _ in range(2):
         line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
@@ -115,7 +115,7 @@ def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
     signal[20] = 300
     share = np.zeros(left.shape, np.float32)
     share[0], share[1] = -0.8, 0.8
-    monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths: (share, 1.0))
+    monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths, continued: (share, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
     model.freedom, model.object_alone, model.courses = {}, False, {}
     line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)

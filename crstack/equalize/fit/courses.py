@@ -37,6 +37,8 @@ class Course:
         nearest = np.floor(columns + 0.5).astype(int)
         self._inside = (nearest >= 0) & (nearest < nx)
         self._nearest = nearest.clip(0, nx - 1)
+        #: number of pixels (width,) of each line that are in the image
+        self.lengths = np.count_nonzero(self._inside, axis=0)
 
     @cached_property
     def _rows(self):

@@ -15,6 +15,8 @@ ACROSS = 51
 TILT, LONG = 7, 264
 #: least share of this length that looks hit in a row that is examined
 SHARE = 0.25
+#: length (pixels) of a shorter piece of a line that is in the image
+SHORTEST = 12
 #: a line may be brighter by at most this factor of its height in the common image, which may be that of its faintest
 #: exposure
 BRIGHTER = 8.0
@@ -98,13 +100,13 @@ class LineHits:
 
     def _keep_over_curved(self, hit, left, lines, axis, course):
         """The same where lines have a course that is not straight."""
-        rows = _rows_mostly_hit(course.taken(hit.T).T)
+        rows = _rows_mostly_hit(course.taken(hit.T).T, course.lengths)
         if len(rows):
             limit = self._limit if axis == "x" else self._limit.T
             straight = np.zeros((course.width, hit.shape[1]), np.float32)
             straight[rows] = self._brighter(course.straightened(left.T).T, rows, axis)
             hit &= left - course.bent(straight.T).T > limit
-            straight[_rows_mostly_hit(course.taken(hit.T).T)] = 0
+            straight[_rows_mostly_hit(course.taken(hit.T).T, course.lengths)] = 0
             np.maximum(lines, course.bent(straight.T).T, out=lines)
 
     def _brighter(self, left, rows, axis):
@@ -128,9 +130,13 @@ class LineHits:
         return self._along[axis]
 
 
-def _rows_mostly_hit(hit):
-    """Numbers (n,) of the rows that look hit in a large part of the length of a line, and of those beside."""
-    mostly = np.count_nonzero(hit, axis=1) >= SHARE * min(LONG, hit.shape[1])
+def _rows_mostly_hit(hit, lengths=None):
+    """Numbers (n,) of the rows that look hit in a large part of the length of a line, and of those beside.
+
+    Rows may have ``lengths`` (ny,) of their own.
+    """
+    length = hit.shape[1] if lengths is None else np.maximum(lengths, SHORTEST)
+    mostly = np.count_nonzero(hit, axis=1) >= SHARE * np.minimum(LONG, length)
     return np.flatnonzero(ndimage.maximum_filter1d(mostly, TILT))
 
 

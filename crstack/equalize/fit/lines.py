@@ -101,7 +101,8 @@ class LineTerm:
         arrays = self.arrays(residuals, regressor, variance, course)
         if self.setting == "slit":
             return fit_whole(*arrays)
-        share, freedom = fit_lines(*arrays, lengths=() if self.setting == "object" else LENGTHS)
+        lengths = () if self.setting == "object" else LENGTHS
+        share, freedom = fit_lines(*arrays, lengths=lengths, continued=course is not None)
         if course is not None:
             share = np.stack([course.bent(one.T).T for one in share])
         return share.transpose(0, 2, 1) if self.axis == "y" else share, freedom
@@ -301,6 +302,14 @@ def _slopes_beyond(deviations, information):
     return shares
 
 
+def _continued(values, information):
+    """Values (N, ny, n) of cells, of which those without information, (1 or N, ny, n), take that of the nearest."""
+    cells = np.arange(values.shape[-1])
+    distances = np.abs(cells[:, None] - cells) + np.where(information > 0, 0.0, np.inf)[..., None, :]
+    nearest = np.broadcast_to(distances.argmin(axis=-1), values.shape)
+    return np.take_along_axis(values, nearest, axis=-1)
+
+
 def fit_whole(residuals, regressor, variance):
     """Additional share (N, 1, 1) of a regressor in each exposure, the same in all of the image; see `fit_lines`."""
     arrays = (np.ascontiguousarray(one).reshape(*one.shape[:-2], 1, -1) for one in (residuals, regressor, variance))
@@ -364,7 +373,7 @@ def _without_hits(gains, regressor, variance, cells):
     return kept
 
 
-def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
+def fit_lines(residuals, regressor, variance, lengths=LENGTHS, *, continued=False):
     """Additional share of a regressor in each exposure.
 
     Parameters
@@ -373,6 +382,9 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
         As for `lines_gain`.
     lengths : sequence of float, optional
         Of cells after the whole row, longest first.
+    continued : bool, optional
+        Whether cells without light take the value of the nearest cell of their row that has some, as where a line goes
+        on beyond the edge of the image.
 
     Returns
     -------
@@ -404,8 +416,10 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
         whole = _whole(deviations, information)
         if spread.any():
             factors = spread * both / (1 + spread * both)
-            slopes = _slopes_beyond(deviations, information)
-            for one, values in zip(share, whole * factors, strict=True):
+            slopes, values_of = _slopes_beyond(deviations, information), whole * factors
+            if continued:
+                values_of = _continued(values_of, both)
+            for one, values in zip(share, values_of, strict=True):
                 one += cells.interpolate(values, slopes)
             changed = True
             # short cells also describe what longer ones do
