@@ -104,8 +104,12 @@ def changed_courses(left, image, variance, least):
             return lines_gain(*LineTerm(axis, setting).arrays(left, regressor, variance, course), LENGTH)[0]
 
         level, light = np.ones_like(image), np.maximum(image, 0)
+        along = gain("backgrounds", level, course)
+        # most exposures need no more than this
+        if along <= least:
+            continue
         straight = (times * gain(one, level if one == "backgrounds" else light) for one, times in MORE.items())
-        if gain("backgrounds", level, course) > max(0, *straight) + least:
+        if along > max(0, *straight) + least:
             found[axis] = course
     return found
 
