@@ -34,7 +34,6 @@ __all__ = [
     "fit_line_terms",
     "fit_object_and_sky",
     "misfit",
-    "misfit_by_own_noise",
     "object_across",
     "polish",
     "polish_object_and_sky",
@@ -309,9 +308,8 @@ def object_across(model):
 
 def _gain_across(model, line, left, light, variance):
     """Decrease of chi squared by a throughput of the object in each row or column."""
-    return lines_gain(*line.arrays(left, light, variance, model.courses.get(line.axis)), light.shape[line.axis == "x"])[
-        0
-    ]
+    arrays = line.arrays(left, light, variance, model.courses.get(line.axis))
+    return lines_gain(*arrays, light.shape[line.axis == "x"])[0]
 
 
 def add_object(model, line):
@@ -351,10 +349,10 @@ def criterion(model):
 
 def criterion_by_own_noise(model):
     """The same with the variance of each expected exposure, which compares models of any throughputs."""
-    return misfit_by_own_noise(model) + 2 * sum(model.freedom.values())
+    return _misfit_by_own_noise(model) + 2 * sum(model.freedom.values())
 
 
-def misfit_by_own_noise(model):
+def _misfit_by_own_noise(model):
     """The misfit with the variance of each expected exposure."""
     common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
     expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
