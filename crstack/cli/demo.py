@@ -166,7 +166,8 @@ def _what_next(directory, method, n_coincident):
     files[f"combined_{best}.fits"] = f"the best image: the mean of the {what}"
     if n_coincident:
         files["combined_median.fits"] = (
-            f"the plain median, to compare: {counted(n_coincident, 'pixel')} strongly hit in two exposures"
+            f"the plain median, to compare: {counted(n_coincident, 'pixel')} strongly hit in two exposures or more. "
+            "MEDIANCR has weakly hit pixels too"
         )
     log.note("")
     log.note("What next")

@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from contextlib import contextmanager
+from itertools import pairwise
 
 __all__ = ["SuggestingParser", "named_as_options"]
 
@@ -13,8 +14,9 @@ OPTIONS = {"crmethod": "method", "rnoise": "readnoise", "extnum": "ext"}
 SAME = ("method", "readnoise", "max_fraction", "dq_ext", "err_ext", "trim")
 #: beginning of a message about a key
 ABOUT = re.compile(rf"^(detector \d+ of )?({'|'.join([*OPTIONS, *SAME])})(?=[ ,])")
-#: the two mistakes of argparse for which there may be a similar name
+#: the mistakes of argparse that need more words: two with a similar name, and one where a value looks like an option
 CHOICE = re.compile(r"invalid choice: '(.+?)' \(choose from (.+)\)")
+NO_VALUE = re.compile(r"argument (\S+): expected one argument$")
 TOO_MUCH = "unrecognized arguments"
 UNKNOWN = re.compile(r"unrecognized arguments: (?:.* )?(--[\w-]+)")
 
@@ -33,10 +35,10 @@ class SuggestingParser(argparse.ArgumentParser):
         self.commands = {}
         self._given = ()
 
-    def parse_args(self, args=None, namespace=None):
-        """Parse the arguments."""
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse the arguments; that of a command gets those after its name."""
         self._given = tuple(sys.argv[1:] if args is None else args)
-        return super().parse_args(args, namespace)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         """Print the message with a suggestion, and exit with the code 2."""
@@ -52,13 +54,22 @@ class SuggestingParser(argparse.ArgumentParser):
         """The similar command or option, as words; empty if there is none."""
         from crstack.utils.validation import did_you_mean
 
-        choice, unknown = CHOICE.search(message), UNKNOWN.search(message)
+        choice, unknown, empty = (kind.search(message) for kind in (CHOICE, UNKNOWN, NO_VALUE))
         if choice:
             return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
         if unknown:
             options = set(re.findall(r"--[\w-]+", self._command(message).format_help()))
             # the spellings of numina-crmasks, with _, are accepted but not suggested
             return did_you_mean(unknown[1], sorted(one for one in options if "_" not in one))
+        if empty:
+            return self._value_like_an_option(empty[1].split("/"))
+        return ""
+
+    def _value_like_an_option(self, names):
+        """Words on what follows an option, by any of its names, that has no value: it begins with a minus sign."""
+        for name, value in pairwise(self._given):
+            if name in names and value not in self._option_string_actions:
+                return f"; got {value!r}, which looks like an option. If it is the value, write {name}={value}"
         return ""
 
 

@@ -30,14 +30,14 @@ __all__ = [
 
 #: classes of hits, as in the names of the files
 CATEGORIES = ("any4", "only3", "only2", "other")
-#: classes of a joint decision, by the number of exposures that are hit
-JOINT_CATEGORIES = ("every", "several", "other")
+#: classes of a joint decision, by the exposures that are hit; the words are those of the report
+JOINT_CATEGORIES = ("every", "coincident", "other")
 #: name of the pixels masked in every exposure, beside the names of the masks
 PROBLEMATIC = "problematic"
 
 DESCRIPTIONS = {
     "number": "number of the hit, by its lowest row",
-    "category": "class by method: any4, only3, only2 or other; of a joint decision: every, several or other",
+    "category": "class by method: any4, only3, only2 or other; of a joint decision: every, coincident or other",
     "n_pixels": "number of pixels",
     "xmin": "first column (FITS: the first pixel is 1)",
     "xmax": "last column",
@@ -212,8 +212,8 @@ def find_features(
     A hit is any4 if both M.M.Cosmic and the auxiliary detector found one of
     its pixels, only3 or only2 if every pixel was found by the auxiliary
     detector or by M.M.Cosmic, and other if not. Pixels added by the global
-    dilation do not count. After a joint decision a hit is of the class "every" if all exposures
-    have a masked pixel in it, "several" if two or more have, and other if not.
+    dilation do not count. After a joint decision a hit is of the class "every" if a pixel of it is
+    masked in all exposures, "coincident" if two exposures or more have a masked pixel in it, and other if not.
 
     Length and width are those of a rectangle with the second moments of the
     pixels: a straight row of n pixels is n long and 1 wide.
@@ -240,8 +240,10 @@ def find_features(
     table["length"], table["width"] = (size * u.pix for size in _sizes(row, x, y, n))
     hit = np.stack([summed_by(row, masks[exposure_name(i)][y, x], n) > 0 for i in range(masks.n_exposures)])
     table["n_exposures"] = hit.sum(axis=0)
-    which = _category(row, codes, n) if masks.probability is None else _joint_category(table["n_exposures"], len(hit))
-    table.add_column(np.array(categories_of(masks), dtype="U7")[which], name="category", index=1)
+    which = _category(row, codes, n)
+    if masks.probability is not None:
+        which = _joint_category(table["n_exposures"], summed_by(row, masks.problematic[y, x], n) > 0)
+    table.add_column(np.array(categories_of(masks))[which], name="category", index=1)
     table["exposures"] = _in_digits(hit)
     if value is not None:
         table["peak"] = _with_unit(_largest_by(row, value, n), unit)
@@ -319,9 +321,9 @@ def _category(row, codes, n):
     return np.select(conditions, [0, 1, 2], default=3)
 
 
-def _joint_category(n_hit, n_exposures):
-    """Index into `JOINT_CATEGORIES` of each hit."""
-    return np.select([n_hit == n_exposures, n_hit > 1], [0, 1], default=2)
+def _joint_category(n_hit, everywhere):
+    """Index into `JOINT_CATEGORIES` of each hit: ``everywhere`` is True where a pixel is masked in all exposures."""
+    return np.select([everywhere, n_hit > 1], [0, 1], default=2)
 
 
 def _centroids(row, x, y, value, n):

@@ -87,8 +87,7 @@ KINDS = (
     ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
     (
         "coincident",
-        "in MEDIANCR: a pixel is hit in {needed} or more of the {n} exposures, so that the median is too high. The "
-        "files name this kind several",
+        "in MEDIANCR: a pixel is hit in {needed} or more of the {n} exposures, so that the median is too high",
     ),
     ("touching", "hits of different exposures in different pixels that touch: {median}"),
     ("single", "masked in one exposure: {median}"),
@@ -226,7 +225,8 @@ def _of_hits(masks, counts):
             f"All hits would stay in a plain median, which is the mean of two exposures: MEDIANCR has {in_median}. "
         )
     else:
-        words += f"{counted(counts['coincident'], 'hit')} would stay in a plain median: MEDIANCR has {in_median}. "
+        words += f"{counted(counts['coincident'], 'hit')} would stay in a plain median: MEDIANCR has {in_median}"
+        words += ", weakly hit ones included. " if counts["coincident"] else ". "
     every = counts["every exposure"]
     if every:
         words += f"{counted(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "

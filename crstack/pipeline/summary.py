@@ -240,7 +240,7 @@ def log_boundary(diagram, boundary):
     """Log the limits of the diagram and some values of the boundary."""
     unit = diagram.unit
     x, y = diagram.x_edges, diagram.y_edges
-    log.info("min2d - bias        %10.3f to %10.3f %s", x[0], x[-1], unit)
+    log.info("min2d               %10.3f to %10.3f %s", x[0], x[-1], unit)
     log.info("median2d - min2d    %10.3f to %10.3f %s", y[0], y[-1], unit)
     n_sets = diagram.n_sets
     n_observed, n_simulated = diagram.observed.sum(), diagram.simulated.sum()

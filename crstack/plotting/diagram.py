@@ -24,7 +24,7 @@ FEW = ("#eeeeee", "#a8a8a8")
 #: inches left, right, below and above the panels, and between them
 MARGINS = (0.8, 1.0, 1.15, 0.75, 0.35, 0.0)
 LABELS = {
-    "x": "min2d \N{MINUS SIGN} bias ({unit})",
+    "x": "min2d ({unit})",
     "y": "median2d \N{MINUS SIGN} min2d ({unit})",
     "simulated": "simulated: mean of {n} simulations",
     "observed": "observed",

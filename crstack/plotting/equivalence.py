@@ -80,7 +80,7 @@ def plot_flux_factor(
     left, right = fig.subplots(1, 2, sharex=True)
     words = f"flux factor {factor:.4f}" + (f" \N{PLUS-MINUS SIGN} {error:.4f}" if error else "")
     for axes in (left, right):
-        axes.set(xlabel=f"signal \N{MINUS SIGN} bias ({unit})", ylabel=f"{label} over the others")
+        axes.set(xlabel=f"signal ({unit})", ylabel=f"{label} over the others")
         axes.axhline(factor, color=LINE, linewidth=1.5, label=words)
         if error:
             axes.axhspan(factor - error, factor + error, color=LINE, alpha=0.25, linewidth=0)

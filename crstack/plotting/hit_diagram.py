@@ -54,7 +54,7 @@ class HitDiagram:
         nothing = np.array([])
         self._symbols = draw_symbols(axes, nothing, nothing, nothing, finder=self.view.finder, size=8, rasterized=False)
         # Helvetica has no minus sign
-        axes.set_xlabel(f"min2d \N{EN DASH} bias ({view.unit})")
+        axes.set_xlabel(f"min2d ({view.unit})")
         axes.set_ylabel(f"{view.label} \N{EN DASH} min2d ({view.unit})")
         axes.xaxis.set_label_coords(0.5, -0.06)
         axes.yaxis.set_label_coords(-0.075, 0.5)

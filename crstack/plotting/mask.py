@@ -191,7 +191,7 @@ class MaskPanels:
             draw_boundary(axes, view.boundary, points=False, extensions=False)
             if view.threshold is not None:
                 axes.axhline(view.threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
-            axes.set_xlabel(f"min2d \N{MINUS SIGN} bias ({view.unit})")
+            axes.set_xlabel(f"min2d ({view.unit})")
             if above:
                 mark_scale(axes, above)
         a.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")

@@ -81,6 +81,9 @@ def test_options_that_do_not_do(here, capsys, arguments, match):
         (["demo", "here", "--scenes", "slit"], "--scenes.* \\(did you mean '--scene'\\?\\)$"),
         (["demo", "here", "--scene", "slits"], "invalid choice: 'slits' .* \\(did you mean 'slit'\\?\\)$"),
         (["run", *NAMES, "--qqqqqq"], "unrecognized arguments: --qqqqqq$"),
+        (["run", *NAMES, "--mem-limit", "-1GB"], "got '-1GB', which looks like an option.*write --mem-limit=-1GB$"),
+        (["run", *NAMES, "--output-dir", "-x"], "got '-x', which looks like an option.*write --output-dir=-x$"),
+        (["run", *NAMES, "--mem-limit", "--gain", "2"], "argument --mem-limit: expected one argument$"),
     ],
 )
 def test_names_that_were_probably_meant(here, capsys, arguments, words):

@@ -68,7 +68,8 @@ def test_the_sentence_of_the_report_tells_pixels_from_hits():
     words = _sentence(masks, {"every exposure": 0, "coincident": 2}, "meanjoint", result)
     assert words == (
         "3 exposures of 20 x 10 pixels. 5 % of the pixels are hit in one of them or more. 2 hits would stay in a plain "
-        "median: MEDIANCR has 7 pixels. The best image is combined_meanjoint.fits: each pixel has a clean value."
+        "median: MEDIANCR has 7 pixels, weakly hit ones included. The best image is combined_meanjoint.fits: each "
+        "pixel has a clean value."
     )
 
 
@@ -98,6 +99,15 @@ def test_the_median_of_two_exposures_has_half_of_each_hit():
     assert "All hits would stay in a plain median, which is the mean of two exposures: MEDIANCR has 6 pixels." in (
         _sentence(masks, counts, "meanjoint", result)
     )
+
+
+def test_the_pixels_of_mediancr_are_more_than_the_strong_ones():
+    both = [np.s_[2, 3:6]]
+    masks = masks_of(3, CRMASK1=both, CRMASK2=both, MEDIANCR=both, MEANCRT=both)
+    words = _sentence(
+        masks, {"every exposure": 0, "coincident": 1}, "meanjoint", CCDData(np.zeros((10, 20)), unit="adu")
+    )
+    assert "1 hit would stay in a plain median: MEDIANCR has 3 pixels, weakly hit ones included. " in words
 
 
 def test_a_report_without_hits_says_so():

@@ -38,7 +38,7 @@ def test_panels_and_curves(diagram):
     figure = plot_diagram(diagram, boundary, threshold=10.2)
     assert isinstance(figure, Figure)
     left, right = figure.axes[:2]
-    assert (left.get_xlabel(), right.get_xlabel()) == ("min2d \u2212 bias (adu)",) * 2
+    assert (left.get_xlabel(), right.get_xlabel()) == ("min2d (adu)",) * 2
     assert left.get_ylabel() == "median2d \u2212 min2d (adu)"
     expected = ["boundary points", "first fit", "extension 1", "extension 2", "boundary", "fixed points", "threshold"]
     for axes in (left, right):
