@@ -87,12 +87,15 @@ def out_of_focus(data, bad, planes):
     Stars are compact structures of most exposures. The images of up to 40 of the brightest are divided by their light,
     and the median image of each exposure is compared with that of the sharpest half. Hits and neighbours are not in a
     median image. It is centred on its own light, so that shifts change nothing. A trail is longer in one direction, and
-    does not count.
+    does not count. Light that was added to an exposure, such as fringes or a leak, is the same around bright and faint
+    stars. It widens the profile of the brighter half of the stars less than that of all, and a profile of any shape
+    must be wide in both.
     """
     places = _stars(planes, data.shape[1:])
     if len(places) < FEWEST:
         return {}
-    profiles = [None if star is None else _profile(star) for star in _median_stars(data, bad, places)]
+    stars = _median_stars(data, bad, places)
+    profiles = [None if one is None else _profile(one[0]) for one in stars]
     known = [one for one in profiles if one is not None]
     if len(known) < 2 or len(known) < len(data) / 2:
         return {}
@@ -105,12 +108,18 @@ def out_of_focus(data, bad, planes):
         if one is None or one.roundness < ROUND:
             continue
         hollow = one.peaked < HOLLOW and peaked > PEAKED and one.half > WIDER * half
-        moments = (one.half**2 - half**2) / OF_GAUSSIAN
         # two exposures of other seeing have a warning of their own
-        wide = len(data) > 2 and one.half > MUCH_WIDER * half and moments > MOMENTS
+        wide = len(data) > 2 and _much_wider(one, half) and _much_wider(_profile(stars[i][1]), half)
         if hollow or wide:
             found[i] = 2 * one.half, 2 * half, hollow
     return found if len(found) < len(data) / 2 or (len(data) == 2 and len(found) == 1) else {}
+
+
+def _much_wider(profile, half):
+    """Whether a profile, of any shape, is much wider than those in focus, of which ``half`` is the radius."""
+    if profile is None:
+        return False
+    return profile.half > MUCH_WIDER * half and (profile.half**2 - half**2) / OF_GAUSSIAN > MOMENTS
 
 
 def _stars(planes, shape):
@@ -148,7 +157,10 @@ def _stamps(data, bad, places, steps):
 
 
 def _median_stars(data, bad, places):
-    """Median image of the stars of each exposure, over their light in most exposures; None where it is not known."""
+    """Median images of all stars of each exposure, over their light in most exposures, and of the brighter half.
+
+    None in place of both where they are not known.
+    """
     steps = np.arange(-HALF, HALF + 1)
     radius = np.hypot(steps[:, None], steps)
     stamps = _stamps(data, bad, places, steps)
@@ -168,8 +180,9 @@ def _median_stars(data, bad, places):
     each = stamps[..., radius < RADIUS].sum(axis=2)
     ratios = each / np.maximum(each.max(axis=0), 1e-30)
     shown = (ratios > SHOWN * np.quantile(ratios, USUAL, axis=1)[:, None]).mean(axis=1)
+    stamps, brighter = stamps / light[:, None, None], np.argsort(-light, kind="stable")[: (len(light) + 1) // 2]
     return [
-        median_of_values(one / light[:, None, None], axis=0) if share > LEAST_SHOWN else None
+        (median_of_values(one, axis=0), median_of_values(one[brighter], axis=0)) if share > LEAST_SHOWN else None
         for one, share in zip(stamps, shown, strict=True)
     ]
 

@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from crstack import CRStack
 from crstack.datasets.hits import make_hits
@@ -85,6 +86,15 @@ def test_far_worse_seeing_is_reported_and_a_usual_change_is_not():
     assert messages(exposed([sharp, sharp, field(lambda radius: moffat(radius, 3.8))])) == []
     (found,) = messages(exposed([sharp, sharp, field(lambda radius: moffat(radius, 6.0))]))
     assert found.startswith("exposure 3 is out of focus, or its seeing was far worse (its stars are ")
+
+
+@pytest.mark.parametrize("size", [8, 12, 20])
+def test_light_that_one_exposure_has_more_is_no_defocus(size):
+    """Fringes, or a light leak, widen the profile of faint stars more than that of bright ones."""
+    sharp = field(lambda radius: moffat(radius, 3.0), sky=1000.0, n_stars=60)
+    pattern = ndimage.gaussian_filter(np.random.default_rng(2).normal(size=SHAPE), size)
+    images = exposed([sharp, sharp, sharp + 200 * np.clip(pattern / pattern.std(), -3, None)])
+    assert not any("focus" in one for one in messages(images))
 
 
 def test_a_trail_is_not_out_of_focus():
