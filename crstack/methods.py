@@ -126,7 +126,7 @@ class Decision:
         By mask, the auxiliary detectors that found each pixel; empty without a vote.
     probability : `~numpy.ndarray` or None
         float16 (N, ny, nx): probability that each value is hit.
-    signal_shift, excess_variance : `~numpy.ndarray` or None
+    signal_shift, signal_variance, excess_variance : `~numpy.ndarray` or None
         float32 (ny, nx): see `~crstack.MaskSet`.
     """
 
@@ -136,6 +136,7 @@ class Decision:
     found_by: Mapping[str, np.ndarray] = field(default_factory=dict)
     probability: np.ndarray | None = None
     signal_shift: np.ndarray | None = None
+    signal_variance: np.ndarray | None = None
     excess_variance: np.ndarray | None = None
 
     def __repr__(self) -> str:

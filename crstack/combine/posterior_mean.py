@@ -15,7 +15,7 @@ def uncertain(probability):
     return (probability >= SURE) & (probability <= 1 - SURE)
 
 
-def posterior_mean(values, probability, variance, weights=None, *, scales=None, of_signal=None):
+def posterior_mean(values, probability, variance, weights=None, *, scales=None):
     """Mean of the clean values, averaged over the possible sets of clean values.
 
     Parameters
@@ -31,9 +31,6 @@ def posterior_mean(values, probability, variance, weights=None, *, scales=None, 
     scales : `~numpy.ndarray`, optional
         (N, M) throughput of each value over the mean throughput; 1 by default. The mean of clean values is later
         brought to the mean throughput, and its variance is given for that.
-    of_signal : `~numpy.ndarray` of bool, optional
-        (M,) pixels whose mean is later shifted to that of a signal in which each value has the weight of its scale over
-        its variance. Their variance is that of this signal. None by default.
 
     Returns
     -------
@@ -48,8 +45,7 @@ def posterior_mean(values, probability, variance, weights=None, *, scales=None, 
     value is hit has no mean. It is excluded, and the weights of the others are normalised.
 
     With weights w, scales t and variances v, the variance of the mean of one set of clean values is
-    :math:`\\sum w^2 v / (\\sum w t)^2`. That of the signal is :math:`1 / \\sum (t^2 / v)`. The scatter of the means of
-    the different sets is added.
+    :math:`\\sum w^2 v / (\\sum w t)^2`. The scatter of the means of the different sets is added.
     """
     n, m = values.shape
     probability = np.where(probability < SURE, 0.0, np.where(probability > 1 - SURE, 1.0, probability))
@@ -59,7 +55,6 @@ def posterior_mean(values, probability, variance, weights=None, *, scales=None, 
     weights, scales = (
         np.ones(1) if one is None else np.take_along_axis(one, order, axis=0) for one in (weights, scales)
     )
-    of_signal = np.False_ if of_signal is None else of_signal
     most = min(n, MOST_UNCERTAIN)
     chance[most:] = np.rint(chance[most:])
     numbers = ((chance > 0) & (chance < 1)).sum(axis=0)
@@ -68,7 +63,7 @@ def posterior_mean(values, probability, variance, weights=None, *, scales=None, 
     for number in np.unique(numbers):
         which = np.flatnonzero(numbers == number)
         values_of, chance_of, *others = (
-            one if one.size == 1 else one[..., which] for one in (values, chance, variance, weights, scales, of_signal)
+            one if one.size == 1 else one[..., which] for one in (values, chance, variance, weights, scales)
         )
         sums[:, which] = _sums_over_sets(values_of, chance_of, others, int(number))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -83,9 +78,9 @@ def posterior_mean(values, probability, variance, weights=None, *, scales=None, 
 def _sums_over_sets(values, chance, others, uncertain):
     """Sums (4, M) over the sets of clean values; only the first ``uncertain`` values of each pixel are uncertain.
 
-    ``others`` are the variances, weights and scales of the values, and the pixels of a signal.
+    ``others`` are the variances, weights and scales of the values.
     """
-    variance, weights, scales, of_signal = others
+    variance, weights, scales = others
     n, m = values.shape
     sums = np.zeros((4, m))
     for number in range(1 << uncertain):
@@ -93,7 +88,7 @@ def _sums_over_sets(values, chance, others, uncertain):
         hit[:uncertain, 0] = (number >> np.arange(uncertain)) & 1
         probable = np.where(hit[:uncertain], chance[:uncertain], 1 - chance[:uncertain]).prod(axis=0)
         clean = np.where(np.arange(n)[:, None] < uncertain, ~hit, chance < 0.5)
-        _add_set(sums, values, (variance, np.where(clean, weights, 0.0), scales, of_signal), probable)
+        _add_set(sums, values, (variance, np.where(clean, weights, 0.0), scales), probable)
     return sums
 
 
@@ -102,7 +97,7 @@ def _add_set(sums, values, others, probability):
 
     ``others`` are as for `_sums_over_sets`; a weight is 0 where a value is hit.
     """
-    variance, weights, scales, of_signal = others
+    variance, weights, scales = others
     total = weights.sum(axis=0)
     some = total > 0
     probability = np.where(some, probability, 0.0)
@@ -110,7 +105,4 @@ def _add_set(sums, values, others, probability):
     # relative to the lowest value, so that the difference of two large squares stays precise
     mean = (weights * (values - values.min(axis=0))).sum(axis=0) / divisor
     within = (weights**2 * variance).sum(axis=0) / np.where(some, (weights * scales).sum(axis=0), 1.0) ** 2
-    if of_signal.any():
-        information = np.where(weights > 0, scales**2 / variance, 0.0).sum(axis=0)
-        within = np.where(of_signal & some, 1 / np.where(some, information, 1.0), within)
     sums += probability * np.stack([np.ones_like(mean), mean, mean**2, within])

@@ -26,7 +26,7 @@ class PosteriorMeans:
     @cached_property
     def means(self):
         """Pixels with uncertain values; their posterior mean, its variance and the count."""
-        shift, where = self.masks.signal_shift, self._uncertain_pixels()
+        where = self._uncertain_pixels()
         variance = np.array([self.clean.variance_of(i)[where] for i in range(len(self.exposures))])
         chances = np.array([self._chance_of(i, where) for i in range(len(self.exposures))])
         values = self.exposures.data[:, where].astype(np.float64)
@@ -34,12 +34,11 @@ class PosteriorMeans:
             # the signal shift of the masks belongs to the exposures without changes
             values += [at_pixels(one, where) for one in self.exposures.levels]
         weights = None if self.clean.weights is None else np.broadcast_to(self.clean.weights[:, None], values.shape)
-        of_signal, scales = (
-            (None, None) if shift is None else (self._have_posterior_signal(where), self._scales_at(where))
-        )
-        value, error, count = posterior_mean(values, chances, variance, weights, scales=scales, of_signal=of_signal)
-        if of_signal is not None and (scales is not None or not self.exposures.share_noise):
-            error = _error_of_signal(values, chances, variance, scales, of_signal, error)
+        scales = None if self.masks.signal_shift is None else self._scales_at(where)
+        value, error, count = posterior_mean(values, chances, variance, weights, scales=scales)
+        if self.masks.signal_variance is not None and weights is None:
+            of_signal = at_pixels(self.masks.signal_variance, where) / self._electrons_at(where) ** 2
+            error = np.where(self._have_posterior_signal(where), of_signal, error)
         some = count > 0
         where = tuple(index[some] for index in np.nonzero(where))
         return where, value[some] + self._signal_shift(where), error[some], count[some]
@@ -60,8 +59,6 @@ class PosteriorMeans:
 
     def _have_posterior_signal(self, where):
         """Pixels (M,) of some whose mean is that of the posterior signal, because a value may be hit."""
-        if self.clean.weights is not None:
-            return None
         likely, added = np.zeros((2, np.count_nonzero(where)), bool)
         for i, plane in enumerate(self.masks.probability):
             bad = self.exposures.bad_of(i)
@@ -83,7 +80,11 @@ class PosteriorMeans:
         """Signal shift of the masks at some pixels, in the unit of the exposures."""
         if self.masks.signal_shift is None:
             return 0.0
-        return self.masks.signal_shift[where] / at_pixels(self.exposures.noise.electrons_per_unit, where)
+        return self.masks.signal_shift[where] / self._electrons_at(where)
+
+    def _electrons_at(self, where):
+        """Electrons per unit of the exposures at some pixels."""
+        return at_pixels(self.exposures.noise.electrons_per_unit, where)
 
     def _chance_of(self, i, where):
         """Probability of some pixels (M,) that exposure ``i`` is hit; 1 where it is bad, too low, forced or dilated."""
@@ -115,19 +116,6 @@ class PosteriorMeans:
         """Pixels in which `correction` is added to the mean of the clean values, and the variances of the sums."""
         where, masked = self._corrected
         return where, self.means[2][masked]
-
-
-def _error_of_signal(values, chances, variance, scales, of_signal, error):
-    """Variances (M,) of means: of the posterior signal where ``of_signal`` is True, and ``error`` elsewhere.
-
-    The estimates of different sets of clean values scatter. Those of the signal have the inverse variances as weights.
-    Where throughputs differ, the values also differ by them (stars) or by levels (sky): the smaller scatter counts.
-    """
-    scales = np.ones_like(values) if scales is None else scales
-    found = posterior_mean(
-        values / scales, chances, variance, scales**2 / variance, scales=scales, of_signal=of_signal
-    )[1]
-    return np.where(of_signal, found if (scales == 1).all() else np.minimum(found, error), error)
 
 
 def _not_zero(probability):

@@ -230,20 +230,32 @@ class Counts:
         values, expected : `~numpy.ndarray`
             (N, M), in electrons.
         """
-        expected = np.empty((len(self.data), len(signal)))
+        expected = self.combined_scales_at(where) * signal
         values = self.data[:, *where].astype(np.float64)
         for i in range(len(values)):
-            scale, shift, worth = (
-                at_pixels(value, where)
-                for value in (
-                    self._of(self.scales, i, 1.0),
-                    self._of(self.shifts, i, 0.0),
-                    self._of(self.worth, i, 1.0),
-                )
-            )
-            expected[i] = (scale * signal + shift) * worth
+            shift, worth = (at_pixels(self._of(*of), where) for of in ((self.shifts, i, 0.0), (self.worth, i, 1.0)))
+            expected[i] += shift * worth
             values[i] *= worth
         return values, expected
+
+    def combined_scales_at(self, where: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Change (N, M) of the expected values of `combined_at` for one electron of common signal.
+
+        Parameters
+        ----------
+        where : tuple of `~numpy.ndarray`
+            Rows and columns (M,) of the pixels.
+
+        Returns
+        -------
+        scales : `~numpy.ndarray`
+            (N, M), float64.
+        """
+        scales = np.empty((len(self.data), len(where[0])))
+        for i in range(len(scales)):
+            scale, worth = (at_pixels(self._of(*of), where) for of in ((self.scales, i, 1.0), (self.worth, i, 1.0)))
+            scales[i] = scale * worth
+        return scales
 
     def ordered(self, order: np.ndarray) -> "Counts":
         """The counts with the exposures in another order (indices).

@@ -193,9 +193,10 @@ class JointPosterior(Method):
             probability, shift = probability.copy(), shift.copy()
             rules.apply_to_joint(probability, shift)
         # the levels of rows are known, and do not disturb the decision, but the mean of the exposures keeps theirs
-        excess = result.excess_variance
-        if result.shared_variance:
-            excess = excess + np.float32(result.shared_variance)
+        excess, of_signal, shared = result.excess_variance, result.signal_variance, np.float32(result.shared_variance)
+        if shared:
+            excess = excess + shared
+            of_signal = np.where(of_signal > 0, of_signal + shared / np.float32(len(prepared)), of_signal)
         return JointDecision.of_hits(
             self,
             result.mask,
@@ -205,6 +206,7 @@ class JointPosterior(Method):
             result=result,
             probability=probability,
             signal_shift=shift,
+            signal_variance=of_signal,
             excess_variance=excess if excess.any() else None,
         )
 

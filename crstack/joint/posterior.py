@@ -18,7 +18,7 @@ from crstack.joint.hit_everywhere import hit_everywhere
 from crstack.joint.least_loss import least_loss
 from crstack.joint.odds import log_odds_alone
 from crstack.joint.population import Population
-from crstack.joint.posterior_signal import maybe_hit, posterior_signal, signal_shift
+from crstack.joint.posterior_signal import maybe_hit, posterior_signal, signal_shift, signal_variance
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.sweeps import probabilities
 from crstack.joint.unlike_noise import unlike_noise
@@ -52,6 +52,9 @@ class JointResult:
         float32 (ny, nx), electrons of the combined image: the mean of all exposures that is expected for the posterior
         mean of the signal, minus the mean of the values weighted by their probabilities. It is 0 where no value can be
         hit.
+    signal_variance : `~numpy.ndarray`
+        float32 (ny, nx), electrons squared of the combined image: variance of its mean by that of the posterior signal.
+        It is 0 where no value can be hit.
     excess_variance : `~numpy.ndarray`
         float32 (ny, nx), electrons squared: ``excess`` of each pixel.
     measured : `~crstack.equalize.Differences` or None
@@ -66,6 +69,7 @@ class JointResult:
     population: Population
     excess: ExcessVariance
     signal_shift: np.ndarray
+    signal_variance: np.ndarray
     excess_variance: np.ndarray
     measured: Differences | None = None
     shared_variance: float = 0.0
@@ -203,7 +207,8 @@ def joint_posterior(
     rows, columns = candidates.where
     which, everywhere = hit_everywhere(counts, candidates, field, population)
     field.chance[:, which] = everywhere + (1 - everywhere) * field.chance[:, which]
-    signal = posterior_signal(field, candidates, population, maybe_hit(field.chance))
+    signal, variance = posterior_signal(field, candidates, population, maybe_hit(field.chance))
+    of_signal = signal_variance(counts, candidates, variance, field.chance)
     shift = signal_shift(counts, candidates, signal, field.chance)
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # rounded as stored, so that a later threshold gives the same mask
@@ -218,6 +223,7 @@ def joint_posterior(
         population,
         excess,
         shift,
+        of_signal,
         of_pixels,
     )
 

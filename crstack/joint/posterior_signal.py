@@ -12,7 +12,7 @@ from crstack.joint.odds import log_ratio
 from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads
 
-__all__ = ["maybe_hit", "posterior_signal", "signal_shift"]
+__all__ = ["maybe_hit", "posterior_signal", "signal_shift", "signal_variance"]
 
 #: pixels whose mean is computed together
 PIXELS_AT_ONCE = 1 << 15
@@ -24,7 +24,7 @@ def maybe_hit(chance):
 
 
 def posterior_signal(field, candidates, population, which=None):
-    """Posterior mean (M,) of the common signal of the candidates, electrons.
+    """Posterior mean and variance (M,) of the common signal of the candidates, electrons.
 
     A value that is barely high enough is flagged if noise has made the other values low, and it is not flagged if noise
     has made them high. The mean of the others is then too low on average. The integral over all signals and all sets of
@@ -39,8 +39,9 @@ def posterior_signal(field, candidates, population, which=None):
 
     Returns
     -------
-    signal : `~numpy.ndarray`
-        float64 (M,); 0 where it is not needed.
+    signal, variance : `~numpy.ndarray`
+        float64, (M,) each; 0 where they are not needed. The variance is that of the integral: it includes the noise of
+        the values, and the uncertainty of which of them are hit.
 
     Notes
     -----
@@ -48,7 +49,7 @@ def posterior_signal(field, candidates, population, which=None):
     the inverse of the variance as prior, it is this mean. The prior of the stack is not used.
     """
     which = np.ones(len(candidates), bool) if which is None else which
-    found, evenly = np.zeros(len(candidates)), replace(candidates, prior=None)
+    found, evenly = np.zeros((2, len(candidates))), replace(candidates, prior=None)
     pieces = [
         part.start + needed[here]
         for part, needed in ((part, np.flatnonzero(which[part])) for part in candidates.parts())
@@ -75,7 +76,9 @@ def posterior_signal(field, candidates, population, which=None):
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio, widths))
         weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
         weight[:, ~known.any(axis=0)] = 1  # nothing is known
-        found[place] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)
+        weight /= weight.sum(axis=0)
+        mean = (weight * nodes).sum(axis=0)
+        found[0, place], found[1, place] = mean, (weight * (nodes - mean) ** 2).sum(axis=0)
 
     map_threads(of_piece, pieces)
     return found
@@ -127,3 +130,31 @@ def signal_shift(counts, candidates, signal, chance):
 
     map_threads(work, even_slices(len(which), PIXELS_AT_ONCE))
     return shift
+
+
+def signal_variance(counts, candidates, variance, chance):
+    """Variance of the mean of all exposures by that of the posterior signal.
+
+    Parameters
+    ----------
+    counts, candidates, chance
+        As for `signal_shift`.
+    variance : `~numpy.ndarray`
+        (M,) variance of the posterior signal of the candidates, electrons squared.
+
+    Returns
+    -------
+    variance : `~numpy.ndarray`
+        float32 (ny, nx), electrons squared of the combined image; 0 where no value can be hit.
+    """
+    which = np.flatnonzero(maybe_hit(chance))
+    image = zero_image(counts.data.shape[1:])
+
+    def work(here):
+        where = tuple(index[which[here]] for index in candidates.where)
+        valid = np.ones((len(counts.data), 1)) if counts.bad is None else ~counts.bad[:, *where]
+        scale = (counts.combined_scales_at(where) * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+        image[where] = scale**2 * variance[which[here]]
+
+    map_threads(work, even_slices(len(which), PIXELS_AT_ONCE))
+    return image

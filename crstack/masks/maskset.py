@@ -69,6 +69,10 @@ class MaskSet(Mapping[str, np.ndarray]):
     signal_shift : `~numpy.ndarray` or None
         float32 (ny, nx), electrons, with ``probability``: expected mean of all exposures, by the
         posterior mean of the signal, minus the mean of the values weighted by their probabilities.
+    signal_variance : `~numpy.ndarray` or None
+        float32 (ny, nx), electrons squared, with ``signal_shift``: variance of this expected mean. It includes the
+        noise of the exposures, and the uncertainty of which of their values are hit. 0 where no value can be hit; None
+        if the masks were read from a file without it.
     excess_variance : `~numpy.ndarray` or None
         float32 (ny, nx), electrons squared: variance of an exposure beyond photons and read noise, if the joint
         decision found any.
@@ -122,6 +126,7 @@ class MaskSet(Mapping[str, np.ndarray]):
     detectors: tuple[str, ...] = ()
     found_by: Mapping[str, np.ndarray] = field(default_factory=dict)
     signal_shift: np.ndarray | None = None
+    signal_variance: np.ndarray | None = None
     excess_variance: np.ndarray | None = None
     sources: QTable | None = None
     trails: tuple = ()
@@ -142,7 +147,7 @@ class MaskSet(Mapping[str, np.ndarray]):
         for name in ("codes", "found_by"):
             planes = getattr(self, name)
             object.__setattr__(self, name, {mask: _read_only(plane) for mask, plane in planes.items()})
-        for name in ("auxclean", "probability", "signal_shift", "excess_variance"):
+        for name in ("auxclean", "probability", "signal_shift", "signal_variance", "excess_variance"):
             object.__setattr__(self, name, _read_only(getattr(self, name)))
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -232,6 +237,7 @@ class MaskSet(Mapping[str, np.ndarray]):
             auxclean=cut(self.auxclean),
             probability=cut(self.probability),
             signal_shift=cut(self.signal_shift),
+            signal_variance=cut(self.signal_variance),
             excess_variance=cut(self.excess_variance),
             local_medians=(),
             decision=None,
@@ -321,9 +327,9 @@ class MaskSet(Mapping[str, np.ndarray]):
 
         Each mask is an extension of 0 and 1, with its number of pixels in NPMASKED. The cube CODES has the codes of
         each mask, whose names are in PLANE1, PLANE2 and so on. Some extensions are there only if they are needed:
-        AUXCLEAN if the detector cleans; PROB1 to PROBN, SIGSHIFT and EXCESS from the joint decision; the table RPMEDIAN
-        if pixels are replaced by a local median; and the cube DETECTORS, with ``found_by`` bit by bit, if several
-        detectors voted.
+        AUXCLEAN if the detector cleans; PROB1 to PROBN, SIGSHIFT, SIGVAR and EXCESS from the joint decision; the table
+        RPMEDIAN if pixels are replaced by a local median; and the cube DETECTORS, with ``found_by`` bit by bit, if
+        several detectors voted.
 
         Parameters
         ----------

@@ -24,7 +24,7 @@ OF_AVERAGES = ("MEDIANCR", "MEANCRT", "MEANCR")
 #: the cleaned median, by its current name and by that of the early manual
 CLEANED = ("AUXCLEAN", "LAMEDIAN")
 #: extensions that are not masks
-OTHERS = (*CLEANED, "SIGSHIFT", "EXCESS", "RPMEDIAN", "CODES", "DETECTORS")
+OTHERS = (*CLEANED, "SIGSHIFT", "SIGVAR", "EXCESS", "RPMEDIAN", "CODES", "DETECTORS")
 #: each exposure has one mask, and with the joint decision one image of probabilities
 OF_EXPOSURES = re.compile(r"(CRMASK|PROB)([1-9]\d*)")
 #: fraction of masked pixels of an exposure that is not plausible
@@ -82,7 +82,8 @@ class _MaskFile:
             "history": (*history_of(self.header), *changed),
             "probability": self._probability(),
             "signal_shift": self._image("SIGSHIFT"),
-            "excess_variance": self._excess(),
+            "signal_variance": self._variance("SIGVAR"),
+            "excess_variance": self._variance("EXCESS"),
             "wcs": split_wcs(self.hdus["MEDIANCR"].header)[1] if "MEDIANCR" in self.hdus else None,
             "uuid": str(self.header.get("UUID", "")),
             "local_medians": self._local_medians(),
@@ -187,12 +188,12 @@ class _MaskFile:
             if arguments["signal_shift"] is not None:
                 arguments["signal_shift"][edited] = 0
 
-    def _excess(self):
-        """The excess variance, or None."""
-        excess = self._image("EXCESS")
-        if excess is not None and excess.min() < 0:
-            raise InputError(f"values of EXCESS in {self.path} must be 0 or more; got {excess.min():g}")
-        return excess
+    def _variance(self, name):
+        """An image of variances, or None."""
+        variance = self._image(name)
+        if variance is not None and variance.min() < 0:
+            raise InputError(f"values of {name} in {self.path} must be 0 or more; got {variance.min():g}")
+        return variance
 
     def _probability(self):
         """float16 (N, ny, nx), or None."""

@@ -31,6 +31,7 @@ def masks_to_hdulist(masks):
         hdus += [_probability_hdu(plane, i) for i, plane in enumerate(masks.probability)]
     for name, plane, unit in (
         ("SIGSHIFT", masks.signal_shift, "electron"),
+        ("SIGVAR", masks.signal_variance, "electron2"),
         ("EXCESS", masks.excess_variance, "electron2"),
     ):
         if plane is not None:

@@ -239,7 +239,8 @@ def _hit_pages(results, features):
 
     configuration, masks = results.configuration, results.masks
     options = {"semiwindow": configuration["semiwindow"], "color_scale": configuration["color_scale"], "masks": masks}
-    options["masks"] = replace(masks, probability=None, decision=None, signal_shift=None, excess_variance=None)
+    planes = ("probability", "decision", "signal_shift", "signal_variance", "excess_variance")
+    options["masks"] = replace(masks, **dict.fromkeys(planes))
     in_median = dict(options)
     if configuration["use_auxmedian"]:
         in_median["replacement"] = masks.auxclean

@@ -19,8 +19,8 @@ OF_MASK = 1 + 1
 #: number of masks besides those of the exposures: MEDIANCR, MEANCRT and MEANCR
 COMMON_MASKS = 3
 #: bytes for each pixel that the joint decision adds to crmasks.fits: a probability for each exposure (uint8), and
-#: SIGSHIFT (float32)
-OF_PROBABILITY, OF_SHIFT = 1, 4
+#: SIGSHIFT and SIGVAR (float32)
+OF_PROBABILITY, OF_SIGNAL = 1, 8
 #: least size of a compressed image over that of the image; 0.48 to 0.63 were measured
 COMPRESSED = 0.45
 #: bytes of a figure, as measured: of its frame, for each pixel of an image, and the largest sum of both
@@ -107,7 +107,7 @@ def product_sizes(
     share = 1.0 if compression == "none" else COMPRESSED
     n_combined = len(combinations_of_run(outputs, joint=joint))
     n_figures = n_chips * (n_images + COMMON_FIGURES + FIGURES_OF_PAGE) if plots else 0
-    of_masks = OF_MASK * (COMMON_MASKS + n_images) + (OF_PROBABILITY * n_images + OF_SHIFT if joint else 0)
+    of_masks = OF_MASK * (COMMON_MASKS + n_images) + (OF_PROBABILITY * n_images + OF_SIGNAL if joint else 0)
     return ProductSizes(
         combined=share * OF_COMBINED * n_pixels,
         n_combined=n_combined,

@@ -135,6 +135,7 @@ def masks_of_decision(
         decision.steps,
         decision.probability,
         signal_shift=_shift_of(decision, prepared, codes),
+        signal_variance=decision.signal_variance,
         excess_variance=decision.excess_variance,
         local_medians=tuple(tuple(one) for one in rules.local_medians),
         flux_factors=flux.values if flux else (),

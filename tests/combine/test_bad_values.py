@@ -58,8 +58,8 @@ def without_one(masks):
     codes = {name: masks.codes[name] for name in ("MEDIANCR", "MEANCRT", "MEANCR")}
     codes |= {f"CRMASK{new}": masks.codes[f"CRMASK{old + 1}"] for new, old in enumerate(numbers, start=1)}
     chance = None if masks.probability is None else masks.probability[numbers]
-    shift, excess = masks.signal_shift, masks.excess_variance
-    return MaskSet(codes, masks.auxclean, probability=chance, signal_shift=shift, excess_variance=excess)
+    names = ("signal_shift", "signal_variance", "excess_variance")
+    return MaskSet(codes, masks.auxclean, probability=chance, **{name: getattr(masks, name) for name in names})
 
 
 def mm_masks(stack, **rules):

@@ -49,9 +49,9 @@ def test_a_pixel_with_a_bad_value_is_one_of_a_stack_that_lacks_it(values, rate):
         sweep(field, pixel, tables, population)
         chance = field.probability[:, 1, 1]
         assert (chance[2:] == 0).all()
-        signal = posterior_signal(Field(field.probability.shape), pixel, population)[0]
+        signal, variance = posterior_signal(Field(field.probability.shape), pixel, population)[:, 0]
         odds = log_odds_alone(pixel, tables, population)[:2, 0]
-        found.append([*chance[:2], signal, *odds])
+        found.append([*chance[:2], signal, np.sqrt(variance), *odds])
     # the nodes of the integral lie closer for three values
     np.testing.assert_allclose(found[0], found[1], atol=0.05)
 

@@ -99,8 +99,8 @@ def test_the_posterior_signal_needs_the_tables_of_its_own_noises_only(monkeypatc
     found = posterior_signal(field, candidates, population, which)
     monkeypatch.setattr(Candidates, "noises", lambda self: (0, LOG_SIGMA.size - 1))
     np.testing.assert_allclose(found, posterior_signal(field, candidates, population, which), rtol=1e-6)
-    assert (found[~which] == 0).all()
-    assert (found[which] > 0).all()
+    assert (found[:, ~which] == 0).all()
+    assert (found[:, which] > 0).all()
 
 
 def test_a_posterior_signal_that_is_not_needed_and_one_of_a_single_noise():

@@ -154,7 +154,7 @@ def test_results_do_not_depend_on_the_size_of_the_pieces(monkeypatch):
     def found():
         stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
         result = stack.joint_posterior()
-        return result.rounded, result.mask, result.signal_shift
+        return result.rounded, result.mask, result.signal_shift, result.signal_variance
 
     usual = found()
     for values in (1 << 12, 1 << 30):

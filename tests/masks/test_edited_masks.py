@@ -197,6 +197,7 @@ TABLE = np.array([(500, 1, 3, 3)], dtype=[(name, "i4") for name in "abcd"])
         (append("RPMEDIAN", IMAGE), "extension RPMEDIAN of .* must be a table; got ImageHDU"),
         (append("RPMEDIAN", TABLE, fits.BinTableHDU), "pixel 1 of RPMEDIAN in .* must lie inside"),
         (append("EXCESS", np.full(IMAGE.shape, -2, "f4")), "values of EXCESS in .* must be 0 or more; got -2"),
+        (append("SIGVAR", np.full(IMAGE.shape, -2, "f4")), "values of SIGVAR in .* must be 0 or more; got -2"),
         (cards(FLUXF2=-1.0), "FLUXF2 of .* must be a number greater than 0; got -1"),
         (cards(FLUXF2="one"), "FLUXF2 of .* must be a finite number; got 'one'"),
         (cards(FLUXF2=None), "must hold one CRMASK for each of its 2 flux factors"),

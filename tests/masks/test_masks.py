@@ -100,7 +100,7 @@ def test_compressed_masks_come_back(stack, tmp_path, ending):
         again, plain = MaskSet.read(tmp_path / f"crmasks.fits.{ending}"), MaskSet.read(tmp_path / "crmasks.fits")
         for name in masks:
             np.testing.assert_array_equal(again.codes[name], masks.codes[name])
-        for name in ("auxclean", "probability", "signal_shift", "excess_variance"):
+        for name in ("auxclean", "probability", "signal_shift", "signal_variance", "excess_variance"):
             np.testing.assert_array_equal(getattr(again, name), getattr(plain, name))
         assert again.local_medians == masks.local_medians
         assert again.uuid == masks.uuid
