@@ -40,7 +40,10 @@ def are_images(names):
     if len(names) == 1:
         return False
     other = names[images.index(False)]
-    raise InputError(f"arguments of run must be one parameter file or FITS files alone; got {other} among {len(names)}")
+    raise InputError(
+        f"arguments of run must be one parameter file or FITS files alone; got {other} among {len(names)}. The "
+        "names of FITS files end in .fits, .fit or .fts, or in these and .gz, .bz2, .fz, .xz or .Z"
+    )
 
 
 def refuse_directories(names, rule):

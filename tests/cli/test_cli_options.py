@@ -63,6 +63,7 @@ def test_products_among_other_files_are_announced(here, capsys):
         (["no_*.fits", *NUMBERS], "images must match files that exist; got no_.*, which matches none"),
         (["nothing.fits", *NUMBERS], "images must be files that exist; got nothing.fits"),
         ([*NAMES, "p.yaml", *NUMBERS], "arguments of run must be one parameter file or FITS files alone; got p.yaml"),
+        ([*NAMES, "night", *NUMBERS], "got night among 4. The names of FITS files end in .fits, .fit or .fts"),
         (["p.yaml", "--gain", "2"], "--gain must be given with FITS files"),
     ],
 )

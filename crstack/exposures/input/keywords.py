@@ -196,13 +196,20 @@ def _possible_units(unit):
 
 
 def _value_of(header, keyword, what, name):
-    """Value of a keyword of a header; `InputError` with similar keywords if it is absent."""
+    """Value of a keyword of a header; `InputError` with similar keywords if it is absent, and if it has two values."""
     if keyword.name not in header:
         near = likely_keywords(header, what)
         shown = ", ".join(f"{one} = {header[one]}" for one in near[:MOST_SHOWN])
         hint = f"; the header has {shown}" if near else f"; nor has it another usual keyword of a {what}"
         raise InputError(f"{what} must be in {keyword.name} of the header of {name}; got no such keyword{hint}")
-    return header[keyword.name]
+    values = list(dict.fromkeys(header[keyword.name, i] for i in range(header.count(keyword.name))))
+    if len(values) > 1:
+        raise InputError(
+            f"{what} must have one value in {keyword.name} of the header of {name}; got "
+            f"{' and '.join(map(repr, values))} in {len(values)} cards: correct the header, or give the value itself "
+            "in place of the keyword"
+        )
+    return values[0]
 
 
 def likely_keywords(header, what):

@@ -135,6 +135,18 @@ def test_a_unit_in_the_value_must_not_contradict_the_given_one():
         quantity_of(cards_of(GAIN="2 ADU/e-"), Keyword("GAIN", GAIN), "gain", GAIN, "a.fits")
 
 
+def test_a_keyword_with_two_values_is_refused():
+    """Headers of mosaics may repeat the keywords of each amplifier. The first value is that of one of them."""
+    twice = header()
+    twice.append(("GAIN", 3.4))
+    with pytest.raises(
+        InputError, match=r"gain must have one value in GAIN of the header of .*; got 1.6 and 3.4 in 2 cards"
+    ):
+        quantity_of(twice, Keyword("GAIN"), "gain", GAIN, "a.fits")
+    twice["GAIN", 1] = 1.6
+    assert quantity_of(twice, Keyword("GAIN"), "gain", GAIN, "a.fits")[0] == 1.6 * GAIN
+
+
 def test_a_keyword_that_is_not_there():
     with pytest.raises(InputError, match="gain must be in EGAIN of the header of exposure 1; got no such keyword"):
         load_exposures(ccds(), gain="header:EGAIN", readnoise=4 * u.electron)
