@@ -93,6 +93,8 @@ class BandCombiner:
             if self._corrects:
                 planes.value[place] += self.posterior.correction[place]
             planes.variance[place] = order_variance(n, n, low, high) * variance
+            if self._corrects:
+                planes.variance[place] = self.posterior.variance_of_ordered(place, planes.variance[place])
             planes.count[place] = n if low else high + 1
         return planes
 

@@ -111,6 +111,25 @@ class PosteriorMeans:
         correction[where] = self.means[1][masked] - self.clean.mean[where]
         return correction
 
+    def variance_of_ordered(self, place, variance):
+        """Variances (M,) of ordered clean values with `correction` at some pixels, from the ``variance`` without it.
+
+        An ordered value is the mean of the clean values plus a difference from it, whose variance does not change. It
+        is not more precise than this mean.
+        """
+        of_mean = self._image_of_corrected[place]
+        of_plain_mean = self.clean.clean_variance[place] / np.maximum(self.clean.n_clean[place], 1) ** 2
+        corrected = variance - of_plain_mean + of_mean
+        return np.where(of_mean > 0, np.maximum(corrected, of_mean), variance)
+
+    @cached_property
+    def _image_of_corrected(self):
+        """`variance_of_corrected` as an image, float32 (ny, nx); 0 elsewhere."""
+        where, variance = self.variance_of_corrected
+        image = np.zeros(self.exposures.shape, dtype=np.float32)
+        image[where] = variance
+        return image
+
     @property
     def variance_of_corrected(self):
         """Pixels in which `correction` is added to the mean of the clean values, and the variances of the sums."""

@@ -1,6 +1,7 @@
 """Variance where throughputs or levels differ and values are left out: that of the value brought to the mean."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior, MaskSet
 from crstack.combine.posterior_mean import posterior_mean
+from crstack.combine.uncertain_pixels import PosteriorMeans
 from crstack.datasets import make_stack
 from crstack.joint.candidates import find_candidates
 from crstack.joint.counts import Counts
@@ -62,18 +64,23 @@ def test_pulls_where_one_exposure_is_hit(cloudy, name):
     assert np.std(pull[~flagged.any(axis=0)]) == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize("name", ["meanjoint", "meancr2"])
-def test_pulls_where_the_sky_brightens(name):
-    """The levels of the exposures differ by up to 30 times the noise, but they are measured."""
-    sky = (1.0, 2.5, 5.0)
-    simulated = make_stack("imaging", (300, 320), 3, sky_factors=sky, hit_rate=0.02, seed=73)
+@pytest.fixture(scope="module")
+def brighter():
+    """A stack whose sky levels differ by up to 30 times the noise, its masks, and the simulation."""
+    simulated = make_stack("imaging", (300, 320), 3, sky_factors=(1.0, 2.5, 5.0), hit_rate=0.02, seed=73)
     stack = stack_of(simulated)
-    masks = stack.detect("joint")
+    return stack, stack.detect("joint"), simulated
+
+
+@pytest.mark.parametrize("name", ["meanjoint", "meancr2", "mediancr"])
+def test_pulls_where_the_sky_brightens(brighter, name):
+    stack, masks, simulated = brighter
     made = stack.combine(name, masks=masks)
     pull = (made.data - simulated.expected.mean(axis=0)) / np.sqrt(made.uncertainty.array)
     flagged = masks.crmasks
     hit, masked = (simulated.hits > 0).any(axis=0), flagged.any(axis=0) & ~flagged.all(axis=0)
-    # with the scatter of the levels in the variance, it is 0.85 where a value is masked, and 0.6 elsewhere
+    # with the scatter of the levels in the variance, it is 0.85 where a value is masked, and 0.6 elsewhere; with the
+    # variance of equal weights, it is 0.88 in mediancr
     assert np.std(pull[masked & (np.abs(pull) < 5)]) == pytest.approx(1, abs=0.06)
     if name == "meanjoint":
         assert np.std(pull[hit & ~masked]) == pytest.approx(1, abs=0.06)
@@ -112,6 +119,17 @@ class TestVarianceOfASignal:
         share = np.array([0.75, 0.25])
         np.testing.assert_allclose(mean, share @ means)
         np.testing.assert_allclose(variance, share @ within + share @ means**2 - (share @ means) ** 2)
+
+
+def test_an_ordered_value_is_not_more_precise_than_the_mean():
+    """Four clean values whose plain mean has a variance of 12.5; the second pixel is not corrected."""
+    four = SimpleNamespace(
+        exposures=None, masks=None, clean_variance=np.array([[200.0, 200.0]]), n_clean=np.array([[4, 4]])
+    )
+    posterior, place = PosteriorMeans(four), (np.array([0, 0]), np.array([0, 1]))
+    vars(posterior)["_image_of_corrected"] = np.array([[0.5, 0.0]])
+    np.testing.assert_allclose(posterior.variance_of_ordered(place, np.array([15.0, 15.0])), [3.0, 15.0])
+    np.testing.assert_allclose(posterior.variance_of_ordered(place, np.array([0.98, 0.98])), [0.5, 0.98])
 
 
 def test_variance_of_a_signal_by_hand():
