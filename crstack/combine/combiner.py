@@ -58,8 +58,8 @@ class Combiner:
         neighbours. Default: "neighbours" if the masks have probabilities and ``use_auxmedian`` is not set.
     weights : {"variance", "exptime"} or sequence of float, optional
         Weights of the exposures in the means ("mean", "meancrt", "meancr", "meancr2", "meanjoint"), see
-        `~crstack.combine.exposure_weights`; equal by default. The corrections of the joint decision assume
-        equal weights: use other weights only where the exposures have one level.
+        `~crstack.combine.exposure_weights`; equal by default. Where a value may be hit, the joint decision determines
+        the value, whatever the weights are.
     expected : callable, optional
         ``expected()`` gives the expected signal (ny, nx) with equal weights, if it may be known already: see
         ``crstack.combine.clean_values.expected_signal``.

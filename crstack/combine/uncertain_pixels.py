@@ -30,18 +30,21 @@ class PosteriorMeans:
         variance = np.array([self.clean.variance_of(i)[where] for i in range(len(self.exposures))])
         chances = np.array([self._chance_of(i, where) for i in range(len(self.exposures))])
         values = self.exposures.data[:, where].astype(np.float64)
-        if self.exposures.levels:
-            # the signal shift of the masks belongs to the exposures without changes
-            values += [at_pixels(one, where) for one in self.exposures.levels]
         weights = None if self.clean.weights is None else np.broadcast_to(self.clean.weights[:, None], values.shape)
         scales = None if self.masks.signal_shift is None else self._scales_at(where)
         value, error, count = posterior_mean(values, chances, variance, weights, scales=scales)
-        if self.masks.signal_variance is not None and weights is None:
-            of_signal = at_pixels(self.masks.signal_variance, where) / self._electrons_at(where) ** 2
-            error = np.where(self._have_posterior_signal(where), of_signal, error)
+        shift = self._signal_shift(where, chances)
+        value += shift
+        if self.masks.signal_variance is not None:
+            # the mean of the exposures by the posterior signal does not depend on the weights of the exposures
+            of_signal = self._have_posterior_signal(where)
+            if weights is not None:
+                value = np.where(of_signal, posterior_mean(values, chances, variance)[0] + shift, value)
+            of_mean = at_pixels(self.masks.signal_variance, where) / self._electrons_at(where) ** 2
+            error = np.where(of_signal, of_mean, error)
         some = count > 0
         where = tuple(index[some] for index in np.nonzero(where))
-        return where, value[some] + self._signal_shift(where), error[some], count[some]
+        return where, value[some], error[some], count[some]
 
     def _uncertain_pixels(self):
         """Pixels with a value that is neither certainly clean nor certainly hit, or with a signal shift: bool (ny, nx).
@@ -76,11 +79,17 @@ class PosteriorMeans:
         throughputs = np.array(self.masks.throughputs)[:, None]
         return throughputs / ratio((throughputs * valid).sum(axis=0), valid.sum(axis=0))
 
-    def _signal_shift(self, where):
-        """Signal shift of the masks at some pixels, in the unit of the exposures."""
-        if self.masks.signal_shift is None:
-            return 0.0
-        return self.masks.signal_shift[where] / self._electrons_at(where)
+    def _signal_shift(self, where, chances):
+        """Signal shift of the posterior means of some pixels, in the unit of the exposures.
+
+        That of the masks belongs to the exposures as they are. On another level, the mean of the levels of the clean
+        values is added. ``chances`` (N, M) are the probabilities of a hit.
+        """
+        shift = 0.0 if self.masks.signal_shift is None else self.masks.signal_shift[where] / self._electrons_at(where)
+        if not self.exposures.levels:
+            return shift
+        levels = np.array([np.broadcast_to(at_pixels(one, where), chances[0].shape) for one in self.exposures.levels])
+        return shift + posterior_mean(levels.astype(np.float64), chances, np.ones_like(levels))[0]
 
     def _electrons_at(self, where):
         """Electrons per unit of the exposures at some pixels."""

@@ -70,7 +70,7 @@ def _named_weights(name, exposures):
 
 
 def _median_variance(exposures, i, level):
-    variance, bad = exposures.noise_of(i).variance(level), exposures.bad_of(i)
+    variance, bad = exposures.variance_of(i, level), exposures.bad_of(i)
     return float(median_of_values(variance if bad is None else variance[~bad]))
 
 

@@ -42,7 +42,8 @@ def combined(name: str, prepared: PreparedStack, masks: MaskSet | None, options:
     """
     exposures, levelled = prepared.exposures, None
     if masks is not None and name not in WITHOUT_MASKS:
-        exposures, levelled = exposures_to_combine(name, prepared, masks), partial(on_mean_level, prepared, masks)
+        exposures = exposures_to_combine(name, prepared, masks, weighted=options.get("weights") is not None)
+        levelled = partial(on_mean_level, prepared, masks)
 
     def compute() -> Combiner:
         expected = expected_once(prepared, exposures, masks)

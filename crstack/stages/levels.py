@@ -93,7 +93,7 @@ def warn_of_levels(name: str, prepared: PreparedStack, *, silent: bool = False) 
         prepared.once("warning of levels", None, lambda: None if silent else warn_user(f"{words}: {remedy}"))
 
 
-def exposures_to_combine(name: str, prepared: PreparedStack, masks: MaskSet) -> Exposures:
+def exposures_to_combine(name: str, prepared: PreparedStack, masks: MaskSet, *, weighted: bool = False) -> Exposures:
     """The exposures of a combination in which masked values are left out.
 
     Parameters
@@ -104,15 +104,18 @@ def exposures_to_combine(name: str, prepared: PreparedStack, masks: MaskSet) -> 
         The exposures.
     masks : `~crstack.masks.MaskSet`
         Masks to apply.
+    weighted : bool, optional
+        Whether the exposures have unequal weights.
 
     Returns
     -------
     exposures : `~crstack.exposures.Exposures`
-        On their mean level, where their differences are measured, or levels are given. For means with the probabilities
-        of the joint decision the exposures as they are, because the signal shift of the masks has their differences.
+        On their mean level, where their differences are measured, or levels are given. For means with equal weights and
+        the probabilities of the joint decision the exposures as they are, because the signal shift of the masks has
+        their differences.
     """
     decision, corrected = masks.decision, masks.signal_shift is not None
-    if corrected and name not in OF_MEDIANS:
+    if corrected and name not in OF_MEDIANS and not weighted:
         return prepared.exposures
     if decision is not None and not corrected:
         return decision.to_combine(prepared)

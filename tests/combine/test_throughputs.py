@@ -86,6 +86,20 @@ def test_pulls_where_the_sky_brightens(brighter, name):
         assert np.std(pull[hit & ~masked]) == pytest.approx(1, abs=0.06)
 
 
+@pytest.mark.parametrize("name", ["meanjoint", "meancr2"])
+def test_weights_do_not_change_the_level_where_the_sky_brightens(brighter, name):
+    """The weighted mean is one of exposures on their mean level, where values are masked and elsewhere."""
+    stack, masks, simulated = brighter
+    made = stack.combine(name, masks=masks, weights=[1, 0.4, 0.2])
+    pull = (made.data - simulated.expected.mean(axis=0)) / np.sqrt(made.uncertainty.array)
+    flagged = masks.crmasks
+    masked = flagged.any(axis=0) & ~flagged.all(axis=0)
+    for some in (masked, ~flagged.any(axis=0)):
+        # the weighted mean of the exposures as they are lies 5 standard deviations lower
+        assert np.mean(pull[some]) == pytest.approx(0, abs=0.1)
+        assert np.std(pull[some & (np.abs(pull) < 5)]) == pytest.approx(1, abs=0.06)
+
+
 def test_equal_exposures_have_no_throughputs():
     stack = stack_of(make_stack("imaging", (80, 90), 3, seed=3))
     assert stack.detect("joint").throughputs == () or np.ptp(stack.masks.throughputs) < 0.02

@@ -133,8 +133,7 @@ def test_weighted_posterior_mean_by_hand():
 def test_bad_values_have_no_part_in_the_weights():
     variance, bad = np.full((4, 5), 2.0), np.zeros((4, 5), bool)
     bad[:2], variance[:2] = True, 50.0
-    noise = SimpleNamespace(variance=lambda level: variance)
-    exposures = SimpleNamespace(noise_of=lambda i: noise, bad_of=lambda i: bad if i == 0 else None)
+    exposures = SimpleNamespace(variance_of=lambda i, level: variance, bad_of=lambda i: bad if i == 0 else None)
     variance[2] = 6.0
     assert _median_variance(exposures, 0, 100.0) == 4.0
     assert _median_variance(exposures, 1, 100.0) == 28.0
