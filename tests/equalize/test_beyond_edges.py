@@ -128,3 +128,15 @@ def test_a_smooth_track_along_the_edge_of_a_wide_exposure_is_found(fwhm):
     strong = hits > 5 * np.sqrt(expected + READNOISE**2)
     assert strong.sum() > 40
     assert found_in(expected, hits)[strong].mean() > 0.95
+
+
+@pytest.mark.parametrize("brightest", [1, 2])
+def test_a_hit_whose_brightest_row_is_inside_adds_nothing(brightest):
+    """The charge that a track beside the edge leaves in the first row is as faint and as even as a star's wing."""
+    left = np.zeros((30, 60), np.float32)
+    left[0, 20:30], left[1, 20:30] = 45, 60
+    left[brightest, 20:30] = 900
+    variance = np.full_like(left, 36.0)
+    noise = variance.copy()
+    add_light_from_beyond(noise, left, variance, np.zeros_like(left), variance / 3)
+    np.testing.assert_array_equal(noise, variance)

@@ -42,8 +42,8 @@ def add_light_from_beyond(noise, left, variance, common, error):
     """Add the square of the light of stars beyond the edges to a variance, in place.
 
     A star beyond the edge is not in the common image, and no kernel describes its light. It is in the exposures of
-    widest seeing, falls inwards, and is smooth along the edge. The others have some of it. Lines and traces that reach
-    the edge have the same residual further inside.
+    widest seeing, falls inwards, and is smooth along the edge. A hit beside the edge is brighter further inside. The
+    others have some of the light of a star. Lines and traces that reach the edge have the same residual further inside.
 
     Parameters
     ----------
@@ -65,5 +65,6 @@ def add_light_from_beyond(noise, left, variance, common, error):
         seen = (light[0] > CLEAR * sigma[0]) & (light[1] > BESIDE * sigma[1])
         seen &= ndimage.minimum_filter1d(even, ALONG)
         of_star = light[0] < FAINT * sigma[0] + STEEPEST * light_of_all(seen_by_all, of_all)
+        of_star &= (light[1:] < light[0] + NOISE * np.sqrt(known[1:DEPTH] + light[1:])).all(axis=0)
         seen = ndimage.maximum_filter1d(seen, ALONG) & ndimage.minimum_filter1d(of_star, 2 * ALONG + 1)
         own[:DEPTH] += np.where(seen, np.square(light), 0)
