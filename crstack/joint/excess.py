@@ -18,8 +18,11 @@ __all__ = ["ExcessFit", "ExcessVariance", "fit_excess_variance", "squared_gradie
 #: most pixels of the fit, and fewest of a bin of signal and gradient
 PIXELS_TO_FIT, PIXELS_PER_BIN = 1_000_000, 50
 SIGNAL_BINS = 40
-#: most pixels that measure an excess of the read noise, and least ratio of measured to known variance for an excess
-PIXELS_OF_CONSTANT, LEAST_CONSTANT = 200_000, 1.06
+#: most pixels that measure an excess of the read noise
+PIXELS_OF_CONSTANT = 200_000
+#: least excess over the known variance: this number over the root of the number of pixels, within these limits. The
+#: measured ratio scatters by 1.2 over that root. An excess that is left out looks like many faint hits
+OVER_ROOT, LEAST_EXCESS, CERTAIN_EXCESS = 6.0, 0.02, 0.06
 #: least signal of the fainter pixels, in standard deviations, for which their excess may be proportional to the signal
 FEW_SIGMAS = 3.0
 #: relative standard error of the variance of the fainter pixels
@@ -184,7 +187,7 @@ def _fit_to_bins(sample, bins, faint, constant):
     squares = np.maximum(sample.signal, 0) ** 2
     rows = np.array([[squares[one].mean(), sample.gradient2[one].mean()] for one in bins])
     photons = 0.0
-    if not constant and faint.excess > (LEAST_CONSTANT - 1) * faint.known:
+    if not constant and faint.excess > CERTAIN_EXCESS * faint.known:
         signals = np.array([np.maximum(sample.nearby[one], 0).mean() for one in bins])
         photons = faint.photons_beside(rows, signals, targets, errors)
         targets = targets - photons * signals
@@ -264,7 +267,7 @@ class _Faint:
         scale = np.maximum(np.linalg.norm(design, axis=0), 1e-30)
         wanted = np.append(targets, self.excess) / np.append(errors, error)
         photons = float((nnls(design / scale, wanted)[0] / scale)[-1])
-        return photons if photons * self.signal > max((LEAST_CONSTANT - 1) * self.known, self.excess / 2) else 0.0
+        return photons if photons * self.signal > max(CERTAIN_EXCESS * self.known, self.excess / 2) else 0.0
 
 
 def _measured_faint(cube, nearby, variance, usable):
@@ -281,7 +284,8 @@ def _measured_faint(cube, nearby, variance, usable):
     # a signal of few standard deviations is mostly noise, so that no variance can be proportional to it
     dark = mean < max(known.mean() / 2, FEW_SIGMAS * np.sqrt(max(known.mean() + excess, 0)))
     measured = _Faint(excess, float(known.mean()), float(signal.mean()), float((signal**2).mean()))
-    return measured, excess if dark and found > LEAST_CONSTANT else 0.0
+    least = np.clip(OVER_ROOT / np.sqrt(len(faint)), LEAST_EXCESS, CERTAIN_EXCESS)
+    return measured, excess if dark and found > 1 + least else 0.0
 
 
 def _bins(nearby, gradient2):

@@ -3,6 +3,7 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from crstack import CRStack
 from crstack.datasets.hits import make_hits
@@ -197,3 +198,26 @@ def test_coincident_hits_of_an_empty_field_are_no_scatter(n, hot, sky, readnoise
     twice = strong & (np.count_nonzero(strong, axis=0) > 1)
     assert twice.sum() > 100
     assert masks.crmasks[twice].mean() > 0.985
+
+
+def test_a_read_noise_that_is_four_per_cent_larger_is_measured():
+    """Otherwise faint hits described it, and clean values of the largest noise were flagged (170 of a million)."""
+    rng = np.random.default_rng(32)
+    hits = np.stack([make_hits((300, 800), 0.001, rng) for _ in range(3)])
+    images = [rng.poisson(5.0, one.shape) + one + rng.normal(0, 1.04 * 5, one.shape) for one in hits]
+    stack = CRStack(np.array(images) * u.electron, readnoise=5 * u.electron)
+    masks = stack.detect()
+    assert masks.decision.result.excess.constant == pytest.approx((1.04**2 - 1) * 25, rel=0.3)
+    near = [ndimage.binary_dilation(one > 0, np.ones((3, 3))) for one in hits]
+    assert sum(np.count_nonzero(masks[f"CRMASK{i + 1}"] & ~one) for i, one in enumerate(near)) <= 3
+
+
+@pytest.mark.parametrize("n_pixels", [6_000, 100_000])
+def test_the_least_excess_is_that_of_no_chance(n_pixels):
+    """Equal exposures have no excess, and one of the number of pixels in question has."""
+    for seed in range(12):
+        cube = np.random.default_rng(seed).normal(20, 5, (3, 2 * n_pixels // 200, 200))
+        nearby, usable = np.full(cube.shape[1:], 20.0), np.ones(cube.shape[1:], bool)
+        faint, constant = _measured_faint(cube, nearby, [np.full(nearby.shape, 25.0)], usable)
+        assert constant == 0
+        assert abs(faint.excess) < 6 * 25 / np.sqrt(n_pixels)
