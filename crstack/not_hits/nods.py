@@ -188,7 +188,7 @@ def sentence_of_nods(nods: Sequence[Trail], names: Sequence[str]) -> str | None:
     if not nods:
         return None
     places = "; ".join(
-        ends_of(one, names) + (f", {_distance(nods[0], one):+.1f} pixels from the first" if k else "")
+        ends_of(one, names) + (_from_first(_distance(nods[0], one)) if k else "")
         for k, one in enumerate(_distinct(nods))
     )
     return (
@@ -196,6 +196,11 @@ def sentence_of_nods(nods: Sequence[Trail], names: Sequence[str]) -> str | None:
         "slit? Each trace is masked with the code MOVED, but not counted as a hit, so the target is missing in "
         "combined images, which are masked there: align the exposures first, or make a stack of each position"
     )
+
+
+def _from_first(distance):
+    """Words on the ``distance`` (pixels) of a trace from the first one."""
+    return ", at the place of the first" if abs(distance) < APART else f", {distance:+.1f} pixels from the first"
 
 
 def _distinct(nods):

@@ -54,7 +54,7 @@ def test_a_nod_to_two_places_is_masked_in_all_exposures(places, step, tilt, turn
 def test_parts_of_one_trace_are_named_once():
     ends = ((1, 6, 107, 400, 115), (3, 6, 107, 400, 115), (2, 1, 147, 400, 155), (1, 400, 115, 6, 107.5))
     text = sentence_of_nods([Trail(*one, width=3.0, n_pixels=900) for one in ends], ["a", "b", "c"])
-    assert "exposures: a from (6, 107) to (400, 115); c from " in text
+    assert "a from (6, 107) to (400, 115); c from (6, 107) to (400, 115), at the place of the first; " in text
     assert "; b from (1, 147) to (400, 155), +40.0 pixels from the first. Was" in text
 
 
