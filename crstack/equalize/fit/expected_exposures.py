@@ -99,6 +99,8 @@ class ExpectedExposures:
         self.fill_bad()
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
         self.gains = self.added = self.brightness = None
+        # changes of the sky that come through the optics, (N, ny, nx) at the pixels and the level of the common image
+        self.sky = None
         # effective number of values of each term along rows and columns
         self.freedom = {}
         self.kinds, self.grids = [""] * n, None
@@ -159,7 +161,7 @@ class ExpectedExposures:
         The values that replaced them before are at the level of the other exposures, which may have another response.
         Of exposures that are shifted, they show another part of the scene.
         """
-        if self.bad is None or (self.gains is None and self.added is None and not any(map(any, self.steps))):
+        if self.bad is None or not (self.has_terms or any(map(any, self.steps))):
             return
         bad = stacked(moved(self.bad[i], (-dx, -dy)) for i, (dx, dy) in enumerate(self.steps))
         some = bad.any(axis=0) & ~bad.all(axis=0)
@@ -216,6 +218,11 @@ class ExpectedExposures:
         return list(np.float32((found - np.median(found)) * self.factors))
 
     @property
+    def has_terms(self):
+        """Whether it has terms along rows and columns."""
+        return any(one is not None for one in (self.gains, self.added, self.sky))
+
+    @property
     def courses(self):
         """The courses of lines that are not straight, by the axis along them."""
         return self.settings.courses
@@ -234,7 +241,18 @@ class ExpectedExposures:
     def shift(self, i):
         """What is added to exposure ``i``: number or image."""
         shift = self.backgrounds[i] + self.changes[i]
-        return shift if self.added is None else shift + np.float32(self.factors[i]) * self.added[i]
+        added = self.added_to(i)
+        return shift if added is None else shift + np.float32(self.factors[i]) * added
+
+    def added_to(self, i):
+        """What the terms of the sky add to exposure ``i`` before its kernel, at the level of the common image; or
+        None."""
+        terms = [one[i] for one in (self.added, self.sky) if one is not None]
+        return sum(terms[1:], start=terms[0]) if terms else None
+
+    def scene(self, i, common):
+        """A common image with the sky of exposure ``i``."""
+        return common if self.sky is None else common + self.sky[i]
 
     def _moved_back(self, i):
         """Exposure ``i`` minus its known differences, on the grid and at the level of the common image."""
@@ -245,6 +263,8 @@ class ExpectedExposures:
         if self.added is not None:
             plane = plane - np.float32(self.factors[i]) * self.added[i]
         plane = moved(plane, back) - self.blurs[i]
+        if self.sky is not None:
+            plane = plane - np.float32(self.factors[i]) * self.sky[i]
         return plane / (self.scale(i) if self.gains is None else moved(self.scale(i), back))
 
     def common(self, contrast, mean=False):
@@ -253,7 +273,8 @@ class ExpectedExposures:
         Values may differ by a share ``contrast`` of the contrast without a hit. The image must not be changed, because
         it is kept as long as all that it depends on stays: comparisons of fits ask for it repeatedly.
         """
-        used = self.levels, self.factors, self.backgrounds, self.changes, self.blurs, self.gains, self.added, self.steps
+        used = self.levels, self.factors, self.backgrounds, self.changes, self.blurs, self.gains, self.added, self.sky
+        used = *used, self.steps
         if self._latest is None or any(one is not other for one, other in zip(self._latest[0], used, strict=True)):
             self._latest = used, {}
         images = self._latest[1]
@@ -308,12 +329,12 @@ class ExpectedExposures:
         def work(i):
             factor, step = np.float32(self.factors[i]), self.steps[i]
             of_place = self.drifts[i], self.varying[i], self.positions
-            blur, own = change_by_kernel(objects[i], noise, self.kernels[i], *of_place)
+            blur, own = change_by_kernel(self.scene(i, objects[i]), noise, self.kernels[i], *of_place)
             if unknown is not None and np.ndim(blur):
                 own = own + np.where(unknown, np.square(blur), 0)
             change = blur
             if any(step):
-                change, own = change_by_step(scene, noise, blur, own, factor, step)
+                change, own = change_by_step(self.scene(i, scene), noise, blur, own, factor, step)
             if sum(split_kernel(self.kernels[i])[3:5]) > WIDER:
                 left = self._left(i, common, change)
                 add_light_from_beyond(own, left, variance, factor * common, factor**2 * noise)
@@ -357,7 +378,8 @@ class ExpectedExposures:
     def _left(self, i, common, change):
         """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""
         left = self.levels[i] - self.backgrounds[i] - self.scale(i) * common - change
-        return left if self.added is None else left - np.float32(self.factors[i]) * self.added[i]
+        added = self.added_to(i)
+        return left if added is None else left - np.float32(self.factors[i]) * added
 
     def result(self):
         """The `Differences`."""

@@ -57,7 +57,7 @@ def _profile(fit, line):
     """Mean (N, length) of the terms of one kind along the axis of a line."""
     along = 2 if line.axis == "x" else 1
     if line.name != "response":
-        return fit.added.mean(axis=along)
+        return sum(one.mean(axis=along) for one in (fit.added, fit.sky) if one is not None)
     weight = fit.brightness * _lit(fit)
     light = weight.sum(axis=along - 1)
     return 1 + (fit.gains * weight).sum(axis=along) / np.where(light > 0, light, 1)

@@ -29,6 +29,7 @@ from crstack.equalize.fit.line_rounds import (
     polish,
     polish_object_and_sky,
     refine_after_lines,
+    refine_with_sky,
 )
 from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
 
@@ -58,10 +59,22 @@ def with_lines(model):
         The same, or another one of the same exposures.
     """
     _follow_lines(model)
-    model = _with_lines(model)
-    find_sky_in_slits(model)
+    model = _with_lines(_with_sky_in_slits(model))
+    model = _with_sky_in_slits(model)
     line = object_across(model)
     return model if line is None else _with_object(model, line)
+
+
+def _with_sky_in_slits(model):
+    """The model with a change of the sky in slits, if there is one, and with the kernels after it if these are better.
+
+    Kernels that were fitted before describe a part of this change.
+    """
+    if not find_sky_in_slits(model):
+        return model
+    other = _copy_of(model)
+    refine_with_sky(other)
+    return min(model, other, key=criterion)
 
 
 def _follow_lines(model):
@@ -102,17 +115,23 @@ def _with_lines(model):
     """The model without changes of the sky in slits."""
     find_line_terms(model)
     # throughputs that are far from 1 are no losses of an object
-    if model.lines and "response" in model.names and model.start is None:
+    if _without_slits(model) and "response" in model.names and model.start is None:
         alone = _object_alone(model, WORSE * criterion(model))
         if _describes_more(alone, model) and not at_other_places(alone):
             return _best_of_orders(model, alone)
     return _best_of_orders(model)
 
 
+def _without_slits(model):
+    """The terms along rows and columns of a model, without a change of the sky in slits, which is known before them."""
+    return [line for line in model.lines if line.setting != "slit"]
+
+
 def _best_of_orders(model, alone=None):
     """The best of a model, of others with its terms in other orders, and of one of the object ``alone``."""
-    axes = {line.axis for line in model.lines if line.name == "backgrounds"}
-    if not axes and model.start is None and len(model.lines) < MOST_LINES:
+    lines = _without_slits(model)
+    axes = {line.axis for line in lines if line.name == "backgrounds"}
+    if not axes and model.start is None and len(lines) < MOST_LINES:
         return _object_and_sky(alone or model)
     models = [model]
     if axes and added_first(model.lines) != model.lines:
@@ -138,12 +157,13 @@ def _best_of_orders(model, alone=None):
 
 def _object_and_sky(model):
     """The model, or a better one in which an object along one axis and lines of the sky across it both change."""
-    if not model.lines or model.start is not None:
+    lines = _without_slits(model)
+    if not lines or model.start is not None:
         return model
     if not {"response", "backgrounds"} <= model.names:
         return model
     least, most = 0.0, MUCH_WORSE
-    if {line.axis for line in model.lines} != {"x", "y"} or all(line.name != "backgrounds" for line in model.lines):
+    if {line.axis for line in lines} != {"x", "y"} or all(line.name != "backgrounds" for line in lines):
         # the object alone may change, as behind a cloud, or throughputs along both axes be those of object and sky
         least = LEAST_LINES + OF_VALUE * model.levels.size
         if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:

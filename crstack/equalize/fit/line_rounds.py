@@ -12,7 +12,7 @@ from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, change_of_object,
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
 from crstack.equalize.fit.slit_sky import sky_in_slits, slit_length
 from crstack.equalize.fit.straight_lines import straight_part
-from crstack.equalize.terms.steps import incomplete_edges
+from crstack.equalize.terms.steps import incomplete_edges, moved
 from crstack.utils.pixels import contrast_of, dilate
 from crstack.utils.threads import map_images
 
@@ -38,6 +38,7 @@ __all__ = [
     "polish",
     "polish_object_and_sky",
     "refine_after_lines",
+    "refine_with_sky",
 ]
 
 #: a residual of more than this number of standard deviations, and more than this share of the contrast, is a hit
@@ -134,6 +135,8 @@ def fit_line_terms(model, lines):
     """Fit terms that vary along rows and columns, in place of those that were fitted before."""
     model.gains = model.added = None
     model.lines, model.freedom = [], {}
+    if model.sky is not None:
+        _set_sky(model, None)
     for line in lines:
         model.lines.append(line)
         _add_line(model, line, *_residuals(model)[:3])
@@ -270,8 +273,8 @@ def find_sky_in_slits(model):
 
     The cells of an added level are longer than such a slit.
     """
-    if "backgrounds" not in model.names:
-        return
+    if "backgrounds" not in model.names or any(line.setting == "slit" for line in model.lines):
+        return False
     left, signal, variance, _ = _residuals(model)
     # the orders may have a response, or seem to be lines of the sky along them
     traces = dict.fromkeys(line.axis for line in model.lines)
@@ -279,10 +282,10 @@ def find_sky_in_slits(model):
         across = "y" if along == "x" else "x"
         if LineTerm(across, "sky") in model.lines or not has_trace(signal, variance, along, model.courses.get(across)):
             continue
-        length = slit_length(left, signal, variance, across)
+        length = slit_length(_moved_back(model, left), signal, variance, across)
         if length:
-            _fit_sky_in_slits(model, LineTerm(across, "slit", length))
-            return
+            return _fit_sky_in_slits(model, LineTerm(across, "slit", length))
+    return False
 
 
 def object_across(model):
@@ -331,6 +334,15 @@ def _fit_sky_in_slits(model, slit):
     if criterion(model) > before:
         model.lines = lines
         _restore(model, terms)
+        return False
+    return True
+
+
+def refine_with_sky(model):
+    """Fit the kernels again, after a change of the sky in slits that comes through them."""
+    slit = model.lines[-1]
+    refine(model, CONTRAST[-1], LEAST_SHARES[-1])
+    _add_line(model, slit, *_with_hits(model))
 
 
 def misfit(model):
@@ -449,12 +461,14 @@ def _object_in(model, signal, line):
 
 def _terms_of(model):
     """What the terms along rows and columns change, see `_restore`."""
-    return model.gains, model.added, model.brightness, dict(model.freedom)
+    changes = model.changes, model.blurs, model.noises
+    return model.gains, model.added, model.sky, model.brightness, dict(model.freedom), changes
 
 
 def _restore(model, terms):
     """Restore the terms along rows and columns."""
-    model.gains, model.added, model.brightness, model.freedom = terms
+    model.gains, model.added, model.sky, model.brightness, model.freedom, changes = terms
+    model.changes, model.blurs, model.noises = changes
 
 
 def _add_line(model, line, left, signal, variance):
@@ -463,6 +477,10 @@ def _add_line(model, line, left, signal, variance):
         _fit_object(model, line)
         return
     regressor = _regressor(model, line, signal)
+    if line.setting == "slit":
+        share = _share_of(model, line, _moved_back(model, left), regressor, variance) * regressor
+        _set_sky(model, share if model.sky is None else model.sky + share)
+        return
     share = _share_of(model, line, left, regressor, variance)
     if line.name == "response":
         _set_response(model, share, regressor, signal)
@@ -470,6 +488,20 @@ def _add_line(model, line, left, signal, variance):
     if line.setting != "backgrounds":
         share = share * regressor
     model.added = share if model.added is None else model.added + share
+
+
+def _set_sky(model, sky):
+    """Change the sky that comes through the optics, and with it what the kernels change."""
+    model.sky = sky
+    common = model.common(CONTRAST[-1])
+    model.change(common, model.variance_of(common))
+
+
+def _moved_back(model, left):
+    """Residuals (N, ny, nx) at the pixels of the common image."""
+    if not any(map(any, model.steps)):
+        return left
+    return np.stack([moved(one, (-dx, -dy)) for one, (dx, dy) in zip(left, model.steps, strict=True)])
 
 
 def _share_of(model, line, left, regressor, variance):

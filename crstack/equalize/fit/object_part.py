@@ -164,7 +164,9 @@ def images_of_kernels(model, common, level):
     images : list of `~numpy.ndarray`
         Of 1 or N images (ny, nx).
     """
-    return [common - level] if model.sky_along is None else objects_of(model, common)
+    if model.sky_along is None:
+        return [common - level] if model.sky is None else [common + sky - level for sky in model.sky]
+    return [model.scene(i, one) for i, one in enumerate(objects_of(model, common))]
 
 
 def at_other_places(model):

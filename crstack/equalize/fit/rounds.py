@@ -112,6 +112,8 @@ def residuals_of(model, common):
     ])  # fmt: skip
     if model.added is not None:
         left -= model.added
+    if model.sky is not None:
+        left -= model.sky * np.float32(model.factors)[:, None, None]
     left -= left.mean(axis=0)
     return left
 
@@ -145,6 +147,9 @@ def pixels_to_fit(model, common, variance, structure, place, positions):
     signal = common.ravel()[place]
     targets = np.stack([_target_of(model, i, rows, columns, signal) for i in range(len(model.levels))])
     targets -= signal + around
+    if model.sky is not None:
+        # it comes through the kernel
+        targets -= model.sky[:, rows, columns]
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
     if positions is not None:

@@ -16,6 +16,7 @@ END, LONGER = 2, 3
 STEP, STEPS = 3, 9
 #: least height of a line, in standard deviations
 CLEAR = 2.0
+SURE = 5.0
 #: standard deviations of noise up to which a residual counts
 CLIP = 3.0
 #: blocks of the image across the slit; every second one tests the fit to the others
@@ -53,7 +54,8 @@ def sky_in_slits(image, noise, axis, length):
     light -= _opening(image, LONGER * length)
     around = _medians_across(light[:, STEP // 2 :: STEP])
     lines = light - around[:, np.minimum(np.arange(light.shape[1]) // STEP, around.shape[1] - 1)]
-    return np.where(lines > CLEAR * noise, lines, 0)
+    line = ndimage.binary_propagation(lines > SURE * noise, np.ones((3, 3)), lines > CLEAR * noise)
+    return np.where(line, lines, 0)
 
 
 def _medians_across(light):
