@@ -12,7 +12,7 @@ SHAPE = (300, 350)
 READNOISE2 = np.float32(16)
 
 
-def orders(skies):
+def orders(skies, shape=SHAPE, **options):
     """Expected exposures of curved orders along x, and the lines of the sky in them where their factor is 1."""
     n = len(skies)
     options = {
@@ -20,9 +20,10 @@ def orders(skies):
         "response_jitter": 0.02,
         "gain": 1 * u.electron / u.adu,
         "seed": 1,
+        **options,
     }
     expected, brighter = (
-        np.array(make_stack("echelle", SHAPE, n, sky_factors=some, **options).expected)
+        np.array(make_stack("echelle", shape, n, sky_factors=some, **options).expected)
         for some in (skies, [one + 1 for one in skies])
     )
     return expected, (brighter - expected).mean(axis=0)
@@ -81,6 +82,26 @@ def test_lines_that_brighten_by_a_large_factor_are_no_hits():
     left = left_by(found, expected)[:, lines > 100]
     # 4.3 if they were replaced as hits; the lines differ by 100 to 1000 electrons
     assert np.sqrt(np.mean(left**2)) < 2.7
+
+
+@pytest.mark.parametrize("offsets", [((0, 0), (0.6, -0.4), (-0.8, 0.3)), ((0, 0), (0.6, -0.4), (2.2, 1.3))])
+def test_lines_that_brighten_move_with_their_exposure(offsets):
+    """By parts of a pixel, and by pixels."""
+    expected, lines = orders((1, 1.6, 2.5), (130, 160), offsets=offsets, response_jitter=0)
+    found = measure_differences(exposed(expected), variance_of)
+    assert slits_in(found) == ["y"]
+    left = left_by(found, expected)[:, lines > 100]
+    # 3.3 and more if they stayed in their places
+    assert np.sqrt(np.mean(left**2)) < 2.7
+
+
+def test_noise_beside_the_lines_is_no_sky():
+    """Faint light counts only beside a clear line: elsewhere it is noise of the trace."""
+    expected, lines = orders((1, 1))
+    image = np.random.default_rng(3).poisson(expected[0]).astype(np.float32)
+    sky = sky_in_slits(image, np.sqrt(image + 1), "y", 7)
+    # 0.012 without the condition
+    assert np.mean(sky[lines < 5] > 0) < 0.004
 
 
 def test_a_sky_that_stays_is_not_changed():

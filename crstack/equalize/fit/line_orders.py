@@ -112,7 +112,7 @@ def _object_first(model, line):
 
 
 def _with_lines(model):
-    """The model without changes of the sky in slits."""
+    """The model with terms along rows and columns."""
     find_line_terms(model)
     # throughputs that are far from 1 are no losses of an object
     if _without_slits(model) and "response" in model.names and model.start is None:
@@ -123,7 +123,7 @@ def _with_lines(model):
 
 
 def _without_slits(model):
-    """The terms along rows and columns of a model, without a change of the sky in slits, which is known before them."""
+    """The terms along rows and columns of a model, without a change of the sky in slits, which is found before."""
     return [line for line in model.lines if line.setting != "slit"]
 
 

@@ -139,7 +139,10 @@ def fit_line_terms(model, lines):
         _set_sky(model, None)
     for line in lines:
         model.lines.append(line)
-        _add_line(model, line, *_residuals(model)[:3])
+        if line.setting == "slit":
+            _add_slit(model, line)
+        else:
+            _add_line(model, line, *_residuals(model)[:3])
 
 
 def courses_that_change(model):
@@ -269,9 +272,14 @@ def refine_after_lines(model, rounds=ROUNDS_AFTER_LINES, most=np.inf):
 
 
 def find_sky_in_slits(model):
-    """Find a change of the sky in slits across traces, such as echelle orders, after all other terms.
+    """Find a change of the sky in slits across traces, such as echelle orders.
 
     The cells of an added level are longer than such a slit.
+
+    Returns
+    -------
+    found : bool
+        Whether it was found, and added to the model.
     """
     if "backgrounds" not in model.names or any(line.setting == "slit" for line in model.lines):
         return False
@@ -323,12 +331,10 @@ def add_object(model, line):
 
 
 def _fit_sky_in_slits(model, slit):
-    """Add a change of the sky in slits to a model, and correct its other terms, if this is better."""
+    """Add a change of the sky in slits to a model, and correct its other terms; whether this is better."""
     before, lines, terms = criterion(model), model.lines, _terms_of(model)
     model.lines = [*lines, slit]
-    for _ in range(SLIT_ROUNDS):
-        # a line that brightens by a large factor looks like a hit, because it is short
-        _add_line(model, slit, *_with_hits(model))
+    _add_slit(model, slit)
     for line in lines:
         _add_line(model, line, *_residuals(model)[:3])
     if criterion(model) > before:
@@ -338,8 +344,15 @@ def _fit_sky_in_slits(model, slit):
     return True
 
 
+def _add_slit(model, slit):
+    """Fit a change of the sky in slits, and add it to a model."""
+    for _ in range(SLIT_ROUNDS):
+        # a line that brightens by a large factor looks like a hit, because it is short
+        _add_line(model, slit, *_with_hits(model))
+
+
 def refine_with_sky(model):
-    """Fit the kernels again, after a change of the sky in slits that comes through them."""
+    """Fit the kernels again, after a change of the sky in slits, which comes through them."""
     slit = model.lines[-1]
     refine(model, CONTRAST[-1], LEAST_SHARES[-1])
     _add_line(model, slit, *_with_hits(model))

@@ -14,9 +14,8 @@ SLITS = (5, 7, 9, 13, 19, 29)
 END, LONGER = 2, 3
 #: pixels of a step across the slit, and number of steps, of the medians that are the level around lines
 STEP, STEPS = 3, 9
-#: least height of a line, in standard deviations
-CLEAR = 2.0
-SURE = 5.0
+#: least height of a line in its brightest pixel, and in those beside, in standard deviations: elsewhere, it is noise
+SURE, CLEAR = 5.0, 2.0
 #: standard deviations of noise up to which a residual counts
 CLIP = 3.0
 #: blocks of the image across the slit; every second one tests the fit to the others
