@@ -58,6 +58,7 @@ def model_of(levels, bad=None):
     return SimpleNamespace(
         levels=levels,
         bad=bad,
+        **dict.fromkeys(("sky", "changes", "blurs", "noises")),
         courses={},
         steps=((0, 0),) * len(levels),
         factors=(1.0, 2.0, 4.0),

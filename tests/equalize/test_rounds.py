@@ -81,7 +81,8 @@ def test_a_slope_that_matters_in_some_cells_is_fitted():
 
 
 def test_what_is_added_to_an_exposure():
-    model = SimpleNamespace(backgrounds=[1.0, 2.0], changes=[10.0, 20.0], factors=(1.0, 3.0), added=None, gains=None)
+    model = SimpleNamespace(backgrounds=[1.0, 2.0], changes=[10.0, 20.0], factors=(1.0, 3.0))
+    model.added = model.sky = model.gains = None
     assert [ExpectedExposures.shift(model, i) for i in (0, 1)] == [11, 22]
     assert [ExpectedExposures.scale(model, i) for i in (0, 1)] == [1, 3]
     model.added, model.gains = np.array([[4.0], [5.0]]), np.array([[0.1], [-0.2]])
@@ -95,7 +96,7 @@ def test_what_is_left_for_the_surfaces():
     common, added, changes = rng.normal(size=(6, 8)), rng.normal(size=(3, 6, 8)), rng.normal(size=(3, 6, 8))
     levels, factors = rng.normal(size=(3, 6, 8)), (0.5, 1.0, 2.0)
     for given in (added, None):
-        model = SimpleNamespace(levels=levels, changes=changes, factors=factors, added=given)
+        model = SimpleNamespace(levels=levels, changes=changes, factors=factors, added=given, sky=None)
         left = levels - changes - np.multiply.outer(factors, common) - (0 if given is None else given)
         found = rounds.residuals_of(model, common)
         np.testing.assert_allclose(found, left - left.mean(axis=0), rtol=1e-6, atol=1e-9)
@@ -111,7 +112,7 @@ def test_an_exposure_on_the_grid_and_at_the_level_of_the_common_image():
         model = ExpectedExposures.__new__(ExpectedExposures)
         model.factors, model.backgrounds, model.changes = (3.0,), [20.0], [0.5]
         model.added, model.gains = [added], [gains] if with_gains else None
-        model.blurs, model.steps = [0.5], ((dx, dy),)
+        model.blurs, model.steps, model.sky = [0.5], ((dx, dy),), None
         scale = model.scale(0)
         level = np.zeros((8, 10))
         level[there] = (common[part] * (scale[there] if with_gains else scale)) + 20 + 0.5 + 3 * added[there]
@@ -138,6 +139,7 @@ def test_noise_of_the_change_by_a_kernel():
         steps=((0, 0), (0, 0)),
         factors=nothing + 1,
         sky_along=None,
+        sky=None,
     )
     ExpectedExposures.change(model, common, np.full((20, 30), 4.0, np.float32))
     inside = np.s_[3:-3, 3:-3]

@@ -11,6 +11,9 @@ from crstack.equalize.fit.kernel_terms import SIZE, KernelTerms
 from crstack.equalize.fit.lines import LINES
 from crstack.equalize.fit.surfaces import Mesh
 
+#: what terms along rows and columns change
+TERMS = ("gains", "added", "sky", "brightness", "changes", "blurs", "noises")
+
 
 @pytest.mark.parametrize(
     ("misfits", "fitted"),
@@ -23,7 +26,7 @@ from crstack.equalize.fit.surfaces import Mesh
 )
 def test_a_term_is_not_fitted_again_to_the_residuals_that_left_it_out(monkeypatch, misfits, fitted):
     names = dict(zip(LINES[:2], "ab", strict=True))
-    model = SimpleNamespace(gains=None, added=None, brightness=None, lines=list(names), freedom={})
+    model = SimpleNamespace(**dict.fromkeys(TERMS), lines=list(names), freedom={})
     done, left = [], iter(misfits)
     monkeypatch.setattr(line_rounds, "_differences_and_misfit", lambda model: (None, None, None, next(left)))
     monkeypatch.setattr(line_rounds, "_without_hits", lambda model, *found: found)

@@ -28,7 +28,7 @@ from crstack.equalize.fit.found_differences import found_differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
 from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
 from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, split_kernel
-from crstack.equalize.fit.object_part import objects_of
+from crstack.equalize.fit.object_part import objects_of, with_own_sky
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.fit.varying import PARTS, POWERS
 from crstack.equalize.terms.hot_pixels import medians_around
@@ -241,18 +241,10 @@ class ExpectedExposures:
     def shift(self, i):
         """What is added to exposure ``i``: number or image."""
         shift = self.backgrounds[i] + self.changes[i]
-        added = self.added_to(i)
-        return shift if added is None else shift + np.float32(self.factors[i]) * added
-
-    def added_to(self, i):
-        """What the terms of the sky add to exposure ``i`` before its kernel, at the level of the common image; or
-        None."""
-        terms = [one[i] for one in (self.added, self.sky) if one is not None]
-        return sum(terms[1:], start=terms[0]) if terms else None
-
-    def scene(self, i, common):
-        """A common image with the sky of exposure ``i``."""
-        return common if self.sky is None else common + self.sky[i]
+        for one in (self.added, self.sky):
+            if one is not None:
+                shift = shift + np.float32(self.factors[i]) * one[i]
+        return shift
 
     def _moved_back(self, i):
         """Exposure ``i`` minus its known differences, on the grid and at the level of the common image."""
@@ -329,12 +321,12 @@ class ExpectedExposures:
         def work(i):
             factor, step = np.float32(self.factors[i]), self.steps[i]
             of_place = self.drifts[i], self.varying[i], self.positions
-            blur, own = change_by_kernel(self.scene(i, objects[i]), noise, self.kernels[i], *of_place)
+            blur, own = change_by_kernel(with_own_sky(self, i, objects[i]), noise, self.kernels[i], *of_place)
             if unknown is not None and np.ndim(blur):
                 own = own + np.where(unknown, np.square(blur), 0)
             change = blur
             if any(step):
-                change, own = change_by_step(self.scene(i, scene), noise, blur, own, factor, step)
+                change, own = change_by_step(with_own_sky(self, i, scene), noise, blur, own, factor, step)
             if sum(split_kernel(self.kernels[i])[3:5]) > WIDER:
                 left = self._left(i, common, change)
                 add_light_from_beyond(own, left, variance, factor * common, factor**2 * noise)
@@ -378,8 +370,10 @@ class ExpectedExposures:
     def _left(self, i, common, change):
         """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""
         left = self.levels[i] - self.backgrounds[i] - self.scale(i) * common - change
-        added = self.added_to(i)
-        return left if added is None else left - np.float32(self.factors[i]) * added
+        for one in (self.added, self.sky):
+            if one is not None:
+                left = left - np.float32(self.factors[i]) * one[i]
+        return left
 
     def result(self):
         """The `Differences`."""

@@ -59,18 +59,18 @@ def with_lines(model):
         The same, or another one of the same exposures.
     """
     _follow_lines(model)
-    model = _with_lines(_with_sky_in_slits(model))
+    model = _with_lines(_with_sky_in_slits(model, first=True))
     model = _with_sky_in_slits(model)
     line = object_across(model)
     return model if line is None else _with_object(model, line)
 
 
-def _with_sky_in_slits(model):
+def _with_sky_in_slits(model, first=False):
     """The model with a change of the sky in slits, if there is one, and with the kernels after it if these are better.
 
     Kernels that were fitted before describe a part of this change.
     """
-    if not find_sky_in_slits(model):
+    if not find_sky_in_slits(model, first):
         return model
     other = _copy_of(model)
     refine_with_sky(other)

@@ -8,7 +8,14 @@ from crstack.equalize.fit.course_of_lines import changed_courses
 from crstack.equalize.fit.kernel_terms import SIZE
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.lines import LINES, LineTerm, fit_whole, lines_gain
-from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, change_of_object, has_lines, has_trace, without_sky
+from crstack.equalize.fit.object_part import (
+    LEAST_THROUGHPUT,
+    change_of_object,
+    has_lines,
+    has_trace,
+    height_of_lines,
+    without_sky,
+)
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
 from crstack.equalize.fit.slit_sky import sky_in_slits, slit_length
 from crstack.equalize.fit.straight_lines import straight_part
@@ -53,6 +60,8 @@ MOST_LINES, LENGTH_TO_TEST = 5, 128
 SHORT_LENGTH = 32
 #: most rounds in which the terms are fitted to what they leave
 POLISHING = 3
+#: least ratio of the heights of traces and of lines across, where a change of the sky in slits is looked for first
+MUCH_CLEARER = 4.0
 #: rounds of the fit of a change of the sky in slits, each with the common image of the one before
 SLIT_ROUNDS = 3
 #: rounds (of `CONTRAST`) of the fit of kernels to a model with such terms, and to one that had kernels before
@@ -271,10 +280,11 @@ def refine_after_lines(model, rounds=ROUNDS_AFTER_LINES, most=np.inf):
     find_line_terms(model)
 
 
-def find_sky_in_slits(model):
+def find_sky_in_slits(model, first=False):
     """Find a change of the sky in slits across traces, such as echelle orders.
 
-    The cells of an added level are longer than such a slit.
+    The cells of an added level are longer than such a slit. If it is looked for ``first``, before other terms, there
+    must be no lines that go on along the slits, as in a long slit: other terms describe their changes.
 
     Returns
     -------
@@ -288,12 +298,20 @@ def find_sky_in_slits(model):
     traces = dict.fromkeys(line.axis for line in model.lines)
     for along in traces or [axis for axis in "xy" if has_lines(signal, variance, axis, model.courses.get(axis))]:
         across = "y" if along == "x" else "x"
+        if first and not _traces_are_clearer(model, signal, variance, along, across):
+            continue
         if LineTerm(across, "sky") in model.lines or not has_trace(signal, variance, along, model.courses.get(across)):
             continue
         length = slit_length(_moved_back(model, left), signal, variance, across)
         if length:
             return _fit_sky_in_slits(model, LineTerm(across, "slit", length))
     return False
+
+
+def _traces_are_clearer(model, signal, variance, along, across):
+    """Whether lines along one axis are much clearer than those across, as those of echelle orders."""
+    traces, lines = (height_of_lines(signal, variance, axis, model.courses.get(axis)) for axis in (along, across))
+    return traces > MUCH_CLEARER * lines
 
 
 def object_across(model):

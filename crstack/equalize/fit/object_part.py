@@ -19,9 +19,11 @@ __all__ = [
     "change_of_object",
     "has_lines",
     "has_trace",
+    "height_of_lines",
     "images_of_kernels",
     "objects_of",
     "spread_response",
+    "with_own_sky",
     "without_sky",
 ]
 
@@ -59,6 +61,11 @@ def has_lines(image, variance, axis, course=None):
     -------
     found : bool
     """
+    return bool(height_of_lines(image, variance, axis, course) > CLEAR)
+
+
+def height_of_lines(image, variance, axis, course=None):
+    """Height of the straight lines along an axis, in standard deviations of a pixel; see `has_lines`."""
     image = image if axis == "y" else image.T
     medians, _ = straight_blocks(image if course is None else course.straightened(image))
     above = medians - ndimage.median_filter(medians, (1, WINDOW), mode="nearest")
@@ -66,7 +73,7 @@ def has_lines(image, variance, axis, course=None):
     if medians.shape[1] > 2 * WINDOW:
         # at the edges, a gradient differs from the median
         above = above[:, half:-half]
-    return bool(np.quantile(np.abs(above), QUANTILE) > CLEAR * np.sqrt(median_of_values(variance)))
+    return np.quantile(np.abs(above), QUANTILE) / np.sqrt(median_of_values(variance))
 
 
 def without_sky(image, axis, course=None):
@@ -164,9 +171,15 @@ def images_of_kernels(model, common, level):
     images : list of `~numpy.ndarray`
         Of 1 or N images (ny, nx).
     """
-    if model.sky_along is None:
-        return [common - level] if model.sky is None else [common + sky - level for sky in model.sky]
-    return [model.scene(i, one) for i, one in enumerate(objects_of(model, common))]
+    if model.sky_along is None and model.sky is None:
+        return [common - level]
+    parts = [common - level] * len(model.levels) if model.sky_along is None else objects_of(model, common)
+    return [with_own_sky(model, i, one) for i, one in enumerate(parts)]
+
+
+def with_own_sky(model, i, image):
+    """An image (ny, nx) with the change of the sky of exposure ``i`` that comes through its kernel."""
+    return image if model.sky is None else image + model.sky[i]
 
 
 def at_other_places(model):
