@@ -41,6 +41,8 @@ MUCH_WORSE, WORSE = 1.2, 1.02
 #: of two models of an object along either axis, one is not fitted further whose criterion exceeds the other's by this
 #: factor
 ALIKE = 1.005
+#: a model does not describe the exposures if its criterion exceeds this number for each value
+UNDESCRIBED = 3.0
 #: quantiles of the response, of which one deviates by at least this fraction where an object dims and the sky does not
 EXTREMES, DIMMED = (0.005, 0.995), 0.15
 
@@ -59,10 +61,20 @@ def with_lines(model):
         The same, or another one of the same exposures.
     """
     _follow_lines(model)
-    model = _with_lines(_with_sky_in_slits(model, first=True))
-    model = _with_sky_in_slits(model)
+    model = _with_sky_in_slits(_with_lines_after_sky(model))
     line = object_across(model)
     return model if line is None else _with_object(model, line)
+
+
+def _with_lines_after_sky(model):
+    """The model with terms along rows and columns, and with a change of the sky in slits before these, if there is one.
+
+    If this does not describe the exposures, what looked like the sky in slits is none.
+    """
+    found = _with_lines(_with_sky_in_slits(_copy_of(model), first=True))
+    if len(_without_slits(found)) < len(found.lines) and criterion(found) > UNDESCRIBED * model.levels.size:
+        found = _with_lines(model)
+    return found
 
 
 def _with_sky_in_slits(model, first=False):
