@@ -17,7 +17,8 @@ from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.kernel_steps import steps_of_kernels
 from crstack.equalize.fit.line_orders import with_lines
-from crstack.equalize.fit.line_rounds import LEAST_LINES, OF_VALUE, criterion, fit_line_terms, polish
+from crstack.equalize.fit.line_rounds import LEAST_LINES, OF_VALUE, fit_line_terms, polish
+from crstack.equalize.fit.misfit import criterion
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.own_trails import with_own_trails
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky

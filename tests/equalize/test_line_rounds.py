@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crstack.equalize.fit import line_rounds, lines
+from crstack.equalize.fit import line_rounds, lines, misfit
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.lines import LINES, lines_gain
@@ -77,7 +77,7 @@ def test_what_is_left_of_the_exposures():
     levels[0, 9, 9] -= 500  # too low is no hit
     bad = np.zeros(levels.shape, bool)
     bad[1, :3] = True
-    left, signal, variance, _ = line_rounds._residuals(model_of(levels, bad))
+    left, signal, variance, _ = misfit.residuals(model_of(levels, bad))
     expected = np.zeros(levels.shape)
     expected[1, 3:] = 7
     expected[2, 12, 6], expected[0, 9, 9] = 39, -500
@@ -88,7 +88,7 @@ def test_what_is_left_of_the_exposures():
     np.testing.assert_array_equal(variance, np.full((20, 30), 100))
     # the rim of a hit is left out with it
     levels[2, 4:7, 5:8] += 4 * 20
-    left, *_ = line_rounds._residuals(model_of(levels))
+    left, *_ = misfit.residuals(model_of(levels))
     assert not left[2, 4:7, 5:8].any()
     np.testing.assert_allclose(left[1], 7, atol=1e-4)
 
@@ -97,17 +97,17 @@ def test_the_misfit_counts_hits_little():
     levels = np.stack([np.full((20, 30), np.float32(100 * 2**i + 10 * i)) for i in range(3)])
     levels[1] += 2 * 5  # half a standard deviation
     levels[0, 9, 9] -= 1e4
-    expected = 600 * 0.5**2 + line_rounds.CLIP_SIGMA**2 * (1 + np.log(1000**2 / line_rounds.CLIP_SIGMA**2))
-    assert line_rounds.misfit(model_of(levels)) == pytest.approx(expected, rel=1e-5)
+    expected = 600 * 0.5**2 + misfit.CLIP_SIGMA**2 * (1 + np.log(1000**2 / misfit.CLIP_SIGMA**2))
+    assert misfit.misfit(model_of(levels)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_misfit_sees_a_trace_that_is_not_described():
     """Of two models that both fail along a trace, that which fails by less is the better one."""
     levels = np.stack([np.full((20, 30), np.float32(100 * 2**i + 10 * i)) for i in range(3)])
     levels[0, 10] += 10 * 10
-    better = line_rounds.misfit(model_of(levels))
+    better = misfit.misfit(model_of(levels))
     levels[0, 10] += 10 * 10
-    assert line_rounds.misfit(model_of(levels)) > better + 100
+    assert misfit.misfit(model_of(levels)) > better + 100
 
 
 def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
@@ -144,9 +144,9 @@ def test_the_criterion_counts_the_values_of_each_term_once(shares):
     for name in ("response", "backgrounds", "response"):
         line_rounds._add_line(model, BY_NAME[name, "x"], np.zeros((3, 20, 30)), np.ones((20, 30)), np.ones((20, 30)))
     model.common = lambda contrast, mean=False: np.full((20, 30), np.float32(100))
-    assert line_rounds.criterion(model) == line_rounds.misfit(model) + 4
+    assert misfit.criterion(model) == misfit.misfit(model) + 4
     model.freedom = {}
-    assert line_rounds.criterion(model) == line_rounds.misfit(model)
+    assert misfit.criterion(model) == misfit.misfit(model)
 
 
 def test_short_cells_are_tried_where_long_ones_fail(monkeypatch):
@@ -217,13 +217,13 @@ def wide_line():
 def test_a_line_that_is_brighter_is_no_hit(wide_line):
     model, levels = wide_line
     levels[2, 18, 100] += 4 * 60
-    left, *_ = line_rounds._residuals(model)
+    left, *_ = misfit.residuals(model)
     # below the hit, it is as bright as beside it
     np.testing.assert_allclose(left[2, 12:24], 70, atol=1e-3)
     # along y likewise
     turned = model_of(levels.transpose(0, 2, 1))
     turned.common = lambda contrast: model.common(contrast).T
-    other, *_ = line_rounds._residuals(turned)
+    other, *_ = misfit.residuals(turned)
     np.testing.assert_allclose(other[2, :98].T, left[2, :, :98], atol=1e-3)
 
 
@@ -231,10 +231,10 @@ def test_a_track_along_a_line_is_a_hit(wide_line):
     model, levels = wide_line
     levels[2, 12:24] -= 4 * 70
     levels[2, 18, 100:190] += 4 * 60
-    assert not line_rounds._residuals(model)[0].any()
+    assert not misfit.residuals(model)[0].any()
     # and so is what is in one exposure only
     levels[1, 30:33] += 2 * 60
-    assert not line_rounds._residuals(model)[0].any()
+    assert not misfit.residuals(model)[0].any()
 
 
 def test_a_line_is_as_bright_below_a_track_along_it(wide_line):
@@ -243,7 +243,7 @@ def test_a_line_is_as_bright_below_a_track_along_it(wide_line):
     model.gains = model.added = model.brightness = None
     model.freedom = {}
     levels[2, 16:20, 100:140] += 4 * 200
-    line_rounds._add_line(model, BY_NAME["backgrounds", "x"], *line_rounds._residuals(model)[:3])
+    line_rounds._add_line(model, BY_NAME["backgrounds", "x"], *misfit.residuals(model)[:3])
     # 70 in one of three exposures
     np.testing.assert_allclose((model.added[2] - model.added[:2].mean(axis=0))[12:24], 70, atol=1)
 
@@ -253,10 +253,10 @@ def test_a_term_that_raises_the_misfit_is_removed(wide_line, monkeypatch):
     model.gains = model.added = model.brightness = None
     model.names, model.lines, model.freedom = {"backgrounds"}, [], {}
     model.shift = lambda i: np.float32(10 * i) if model.added is None else 10 * i + 2.0**i * model.added[i]
-    add, before = line_rounds._add_line, line_rounds.misfit(model)
+    add, before = line_rounds._add_line, misfit.misfit(model)
     line_rounds.find_line_terms(model)
     assert [(one.setting, one.axis) for one in model.lines] == [("backgrounds", "x")]
-    assert line_rounds.misfit(model) < 0.7 * before
+    assert misfit.misfit(model) < 0.7 * before
 
     def worse(model, *arrays):
         add(model, *arrays)
@@ -266,7 +266,7 @@ def test_a_term_that_raises_the_misfit_is_removed(wide_line, monkeypatch):
     monkeypatch.setattr(line_rounds, "_add_line", worse)
     line_rounds.find_line_terms(model)
     assert not model.lines
-    assert line_rounds.misfit(model) == before
+    assert misfit.misfit(model) == before
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])

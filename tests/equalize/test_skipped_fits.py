@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crstack.equalize import measure
-from crstack.equalize.fit import kernel, line_orders, line_rounds
+from crstack.equalize.fit import kernel, line_orders, line_rounds, misfit
 from crstack.equalize.fit.kernel_terms import SIZE, KernelTerms
 from crstack.equalize.fit.lines import LINES
 from crstack.equalize.fit.surfaces import Mesh
@@ -28,8 +28,9 @@ def test_a_term_is_not_fitted_again_to_the_residuals_that_left_it_out(monkeypatc
     names = dict(zip(LINES[:2], "ab", strict=True))
     model = SimpleNamespace(**dict.fromkeys(TERMS), lines=list(names), freedom={})
     done, left = [], iter(misfits)
-    monkeypatch.setattr(line_rounds, "_differences_and_misfit", lambda model: (None, None, None, next(left)))
-    monkeypatch.setattr(line_rounds, "_without_hits", lambda model, *found: found)
+    for module in (line_rounds, misfit):
+        monkeypatch.setattr(module, "differences_and_misfit", lambda model: (None, None, None, next(left)))
+        monkeypatch.setattr(module, "without_hits", lambda model, *found: found)
     monkeypatch.setattr(line_rounds, "_add_line", lambda model, line, *arrays: done.append(names[line]))
     line_rounds.polish(model)
     assert "".join(done) == fitted

@@ -16,21 +16,19 @@ from crstack.equalize.fit.line_rounds import (
     add_object,
     added_first,
     courses_that_change,
-    criterion,
-    criterion_by_own_noise,
     find_added_lines_first,
     find_line_terms,
     find_response_of_object_first,
     find_sky_in_slits,
     fit_line_terms,
     fit_object_and_sky,
-    misfit,
     object_across,
     polish,
     polish_object_and_sky,
     refine_after_lines,
     refine_with_sky,
 )
+from crstack.equalize.fit.misfit import criterion, criterion_by_own_noise, misfit
 from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
 
 __all__ = ["with_lines"]
@@ -61,7 +59,9 @@ def with_lines(model):
         The same, or another one of the same exposures.
     """
     _follow_lines(model)
-    model = _with_sky_in_slits(_with_lines_after_sky(model))
+    model, searched = _with_lines_after_sky(model)
+    # without terms, nothing has changed since the first search
+    model, _ = _with_sky_in_slits(model, searched=() if model.lines else searched)
     line = object_across(model)
     return model if line is None else _with_object(model, line)
 
@@ -69,24 +69,27 @@ def with_lines(model):
 def _with_lines_after_sky(model):
     """The model with terms along rows and columns, and with a change of the sky in slits before these, if there is one.
 
-    If this does not describe the exposures, what looked like the sky in slits is none.
+    If this does not describe the exposures, what looked like the sky in slits is none. The axes that were searched for
+    it are returned too.
     """
-    found = _with_lines(_with_sky_in_slits(_copy_of(model), first=True))
+    first, searched = _with_sky_in_slits(_copy_of(model), first=True)
+    found = _with_lines(first)
     if len(_without_slits(found)) < len(found.lines) and criterion(found) > UNDESCRIBED * model.levels.size:
-        found = _with_lines(model)
-    return found
+        return _with_lines(model), ()
+    return found, searched
 
 
-def _with_sky_in_slits(model, first=False):
-    """The model with a change of the sky in slits, if there is one, and with the kernels after it if these are better.
+def _with_sky_in_slits(model, first=False, searched=()):
+    """The model with a change of the sky in slits, if there is one, and the axes that `find_sky_in_slits` searched.
 
-    Kernels that were fitted before describe a part of this change.
+    The kernels are fitted again after it if these are better: those that were fitted before describe a part of it.
     """
-    if not find_sky_in_slits(model, first):
-        return model
+    found, searched = find_sky_in_slits(model, first, searched)
+    if not found:
+        return model, searched
     other = _copy_of(model)
     refine_with_sky(other)
-    return min(model, other, key=criterion)
+    return min(model, other, key=criterion), searched
 
 
 def _follow_lines(model):

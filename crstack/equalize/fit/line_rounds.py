@@ -3,15 +3,24 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
+from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.course_of_lines import changed_courses
 from crstack.equalize.fit.kernel_terms import SIZE
-from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.lines import LINES, LineTerm, fit_whole, lines_gain
+from crstack.equalize.fit.misfit import (
+    criterion,
+    differences_and_misfit,
+    differences_of,
+    misfit,
+    moved_back,
+    residuals,
+    residuals_with_hits,
+    without_hits,
+)
 from crstack.equalize.fit.object_part import (
+    CLEAR,
     LEAST_THROUGHPUT,
     change_of_object,
-    has_lines,
     has_trace,
     height_of_lines,
     without_sky,
@@ -19,9 +28,8 @@ from crstack.equalize.fit.object_part import (
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
 from crstack.equalize.fit.slit_sky import sky_in_slits, slit_length
 from crstack.equalize.fit.straight_lines import straight_part
-from crstack.equalize.terms.steps import incomplete_edges, moved
+from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.pixels import contrast_of, dilate
-from crstack.utils.threads import map_images
 
 __all__ = [
     "FAINT",
@@ -32,15 +40,12 @@ __all__ = [
     "add_object",
     "added_first",
     "courses_that_change",
-    "criterion",
-    "criterion_by_own_noise",
     "find_added_lines_first",
     "find_line_terms",
     "find_response_of_object_first",
     "find_sky_in_slits",
     "fit_line_terms",
     "fit_object_and_sky",
-    "misfit",
     "object_across",
     "polish",
     "polish_object_and_sky",
@@ -48,9 +53,8 @@ __all__ = [
     "refine_with_sky",
 ]
 
-#: a residual of more than this number of standard deviations, and more than this share of the contrast, is a hit
-HIT, HIT_CONTRAST = 4.0, 0.3
-#: the same number of standard deviations where the throughput of an object changes, and shares in the rounds of its fit
+#: a residual of more than this number of standard deviations is a hit where the throughput of an object changes; and
+#: shares of the contrast in the rounds of its fit
 FAR_FROM_OBJECT, CONTRASTS_OF_OBJECT = 3.0, (0.3, 0.1, 0.03)
 #: window (pixels) of the medians along a row or column, from which a response of two exposures is measured
 ALONG = 5
@@ -60,7 +64,7 @@ MOST_LINES, LENGTH_TO_TEST = 5, 128
 SHORT_LENGTH = 32
 #: most rounds in which the terms are fitted to what they leave
 POLISHING = 3
-#: least ratio of the heights of traces and of lines across, where a change of the sky in slits is looked for first
+#: ratio of the heights of traces and of lines across, above which a change of the sky in slits is looked for first
 MUCH_CLEARER = 4.0
 #: rounds of the fit of a change of the sky in slits, each with the common image of the one before
 SLIT_ROUNDS = 3
@@ -78,7 +82,7 @@ def find_line_terms(model, open_lines=LINES):
     A term that raises the misfit is removed again, because a weak regressor contains mostly noise of the exposures.
     """
     open_lines, gains = list(open_lines), None
-    left, signal, variance, before = _residuals(model)
+    left, signal, variance, before = residuals(model)
     while len(model.lines) < MOST_LINES:
         if gains is None:
             gains = _gains_of(model, open_lines, left, signal, variance)
@@ -91,7 +95,7 @@ def find_line_terms(model, open_lines=LINES):
         without = _terms_of(model)
         model.lines.append(best)
         _add_line(model, best, left, signal, variance)
-        found = _residuals(model)
+        found = residuals(model)
         if found[-1] > before:
             model.lines.pop()
             _restore(model, without)
@@ -151,14 +155,14 @@ def fit_line_terms(model, lines):
         if line.setting == "slit":
             _add_slit(model, line)
         else:
-            _add_line(model, line, *_residuals(model)[:3])
+            _add_line(model, line, *residuals(model)[:3])
 
 
 def courses_that_change(model):
     """Courses of tilted and curved lines that change along them, by axis: see `changed_courses`."""
     if "backgrounds" not in model.names:
         return {}
-    left, common, variance = _with_hits(model)
+    left, common, variance = residuals_with_hits(model)
     return changed_courses(left, common, variance, LEAST_LINES + OF_VALUE * left.size)
 
 
@@ -220,7 +224,7 @@ def _start_from_whole_object(model, sky, response):
     before, lines, terms = criterion(model), list(model.lines), _terms_of(model)
     fit_line_terms(model, sky)
     _fit_object_as_a_whole(model, response)
-    _add_line(model, response, *_residuals(model)[:3])
+    _add_line(model, response, *residuals(model)[:3])
     model.lines.append(response)
     if criterion(model) > before:
         model.lines = lines
@@ -230,7 +234,7 @@ def _start_from_whole_object(model, sky, response):
 def _fit_object_as_a_whole(model, line):
     """Fit one throughput of the whole object in each exposure, from which those of its rows or columns start."""
     for _ in range(POLISHING):
-        left, signal, variance, _ = _residuals(model)
+        left, signal, variance, _ = residuals(model)
         regressor = _object_in(model, signal, line)
         share, _ = fit_whole(*LineTerm(line.crosses, line.setting).arrays(left, regressor, variance))
         _set_response(model, share, regressor, signal)
@@ -251,19 +255,19 @@ def polish(model):
     The common image of the first fits is not corrected for lines that were fitted later. Where lines overlap or move,
     it is wrong, and values that differ from it look hit.
     """
-    found, unchanged = _residuals(model), set()
+    found, unchanged = residuals(model), set()
     for line in list(dict.fromkeys(model.lines)) * POLISHING:
         # the same fit to the same residuals would be left out again
         if line in unchanged:
             continue
         without = _terms_of(model)
         _add_line(model, line, *found[:3])
-        now = _differences_and_misfit(model)
+        now = differences_and_misfit(model)
         if now[-1] > found[-1] - LEAST_LINES:
             _restore(model, without)
             unchanged.add(line)
         else:
-            found = _without_hits(model, *now)
+            found = without_hits(model, *now)
             unchanged.clear()
 
 
@@ -280,38 +284,49 @@ def refine_after_lines(model, rounds=ROUNDS_AFTER_LINES, most=np.inf):
     find_line_terms(model)
 
 
-def find_sky_in_slits(model, first=False):
+def find_sky_in_slits(model, first=False, searched=()):
     """Find a change of the sky in slits across traces, such as echelle orders.
 
     The cells of an added level are longer than such a slit. If it is looked for ``first``, before other terms, there
     must be no lines that go on along the slits, as in a long slit: other terms describe their changes.
 
+    Parameters
+    ----------
+    model : ExpectedExposures
+        It is added to this model.
+    first : bool, optional
+        Whether it is looked for before other terms.
+    searched : sequence of {"x", "y"}, optional
+        Axes of traces for which it was looked for already.
+
     Returns
     -------
     found : bool
-        Whether it was found, and added to the model.
+        Whether it was found.
+    searched : list of str
+        Axes of traces for which it was looked for.
     """
-    if "backgrounds" not in model.names or any(line.setting == "slit" for line in model.lines):
-        return False
-    left, signal, variance, _ = _residuals(model)
+    searched = list(searched)
     # the orders may have a response, or seem to be lines of the sky along them
     traces = dict.fromkeys(line.axis for line in model.lines)
-    for along in traces or [axis for axis in "xy" if has_lines(signal, variance, axis, model.courses.get(axis))]:
+    axes = [axis for axis in traces or "xy" if axis not in searched]
+    if not axes or "backgrounds" not in model.names or any(line.setting == "slit" for line in model.lines):
+        return False, searched
+    left, signal, variance, _ = residuals(model)
+    heights = {axis: height_of_lines(signal, variance, axis, model.courses.get(axis)) for axis in "xy"}
+    for along in axes:
         across = "y" if along == "x" else "x"
-        if first and not _traces_are_clearer(model, signal, variance, along, across):
+        if first and heights[along] <= MUCH_CLEARER * heights[across]:
+            continue
+        searched.append(along)
+        if not traces and heights[along] <= CLEAR:
             continue
         if LineTerm(across, "sky") in model.lines or not has_trace(signal, variance, along, model.courses.get(across)):
             continue
-        length = slit_length(_moved_back(model, left), signal, variance, across)
+        length = slit_length(moved_back(model, left), signal, variance, across)
         if length:
-            return _fit_sky_in_slits(model, LineTerm(across, "slit", length))
-    return False
-
-
-def _traces_are_clearer(model, signal, variance, along, across):
-    """Whether lines along one axis are much clearer than those across, as those of echelle orders."""
-    traces, lines = (height_of_lines(signal, variance, axis, model.courses.get(axis)) for axis in (along, across))
-    return traces > MUCH_CLEARER * lines
+            return _fit_sky_in_slits(model, LineTerm(across, "slit", length)), searched
+    return False, searched
 
 
 def object_across(model):
@@ -321,7 +336,7 @@ def object_across(model):
     """
     if "response" not in model.names:
         return None
-    left, signal, variance, _ = _residuals(model)
+    left, signal, variance, _ = residuals(model)
     least = LEAST_LINES + OF_VALUE * left.size
     for line in (LineTerm(axis, "object") for axis in "yx"):
         light = _regressor(model, line, signal)
@@ -354,7 +369,7 @@ def _fit_sky_in_slits(model, slit):
     model.lines = [*lines, slit]
     _add_slit(model, slit)
     for line in lines:
-        _add_line(model, line, *_residuals(model)[:3])
+        _add_line(model, line, *residuals(model)[:3])
     if criterion(model) > before:
         model.lines = lines
         _restore(model, terms)
@@ -366,92 +381,14 @@ def _add_slit(model, slit):
     """Fit a change of the sky in slits, and add it to a model."""
     for _ in range(SLIT_ROUNDS):
         # a line that brightens by a large factor looks like a hit, because it is short
-        _add_line(model, slit, *_with_hits(model))
+        _add_line(model, slit, *residuals_with_hits(model))
 
 
 def refine_with_sky(model):
     """Fit the kernels again, after a change of the sky in slits, which comes through them."""
     slit = model.lines[-1]
     refine(model, CONTRAST[-1], LEAST_SHARES[-1])
-    _add_line(model, slit, *_with_hits(model))
-
-
-def misfit(model):
-    """Sum of the squared residuals in units of their variance; a limit reduces the effect of hits."""
-    return _differences_and_misfit(model)[-1]
-
-
-def criterion(model):
-    """The misfit plus twice the number of fitted values, which compares models of unlike numbers of values.
-
-    It is the information criterion of Akaike (1974, IEEE Trans. Autom. Control 19, 716). Each fitted value lowers the
-    misfit, even if it describes noise. The few values of kernels and surfaces do not count.
-    """
-    return misfit(model) + 2 * sum(model.freedom.values())
-
-
-def criterion_by_own_noise(model):
-    """The same with the variance of each expected exposure, which compares models of any throughputs."""
-    return _misfit_by_own_noise(model) + 2 * sum(model.freedom.values())
-
-
-def _misfit_by_own_noise(model):
-    """The misfit with the variance of each expected exposure."""
-    common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
-    expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
-    noises = np.ones(n) if model.own_noises is None else model.own_noises
-    variances = [np.float32(noise) * model.variance_of(one) for noise, one in zip(noises, expected, strict=True)]
-    return _misfit_of(model, model.levels - expected, np.stack(variances))
-
-
-def _differences(model, common):
-    """Exposures (N, ny, nx) minus what is expected, at the common level, and their variance."""
-    left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
-    left /= np.float32(model.factors)[:, None, None]
-    return left, model.variance_of(common)
-
-
-def _misfit_of(model, left, variance):
-    """Sum of the squared residuals over their variance; that of large ones grows as their logarithm."""
-    squares = left**2 / variance
-    # logarithmic beyond the limit. With plain squares, hits would dominate the sum. A constant would ignore parts of
-    # the image that the model does not describe at all
-    far, limit = squares > CLIP_SIGMA**2, np.float32(CLIP_SIGMA**2)
-    squares[far] = limit * (1 + np.log(squares[far] / limit))
-    return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
-
-
-def _differences_and_misfit(model):
-    """Exposures (N, ny, nx) minus what is expected, the common image, the variance, and the misfit."""
-    common = model.common(CONTRAST[-1])
-    left, variance = _differences(model, common)
-    return left, common, variance, _misfit_of(model, left, variance)
-
-
-def _residuals(model):
-    """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit.
-
-    The residuals of bad values are NaN.
-    """
-    return _without_hits(model, *_differences_and_misfit(model))
-
-
-def _without_hits(model, left, common, variance, total):
-    """The residuals of a model from its `_differences_and_misfit`; ``left`` is changed in place."""
-    hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common), model.courses)
-    map_images(hits.replace_in, left)
-    if model.bad is not None:
-        left[model.bad] = np.nan
-    return left, np.maximum(common, 0), variance, total
-
-
-def _with_hits(model):
-    """Residuals (N, ny, nx) in which hits stay, the common image (not negative), and the variance."""
-    common = model.common(CONTRAST[-1])
-    left, variance = _differences(model, common)
-    if model.bad is not None:
-        left[model.bad] = np.nan
-    return left, np.maximum(common, 0), variance
+    _add_line(model, slit, *residuals_with_hits(model))
 
 
 def _sky_beside(model, line):
@@ -509,7 +446,7 @@ def _add_line(model, line, left, signal, variance):
         return
     regressor = _regressor(model, line, signal)
     if line.setting == "slit":
-        share = _share_of(model, line, _moved_back(model, left), regressor, variance) * regressor
+        share = _share_of(model, line, moved_back(model, left), regressor, variance) * regressor
         _set_sky(model, share if model.sky is None else model.sky + share)
         return
     share = _share_of(model, line, left, regressor, variance)
@@ -526,13 +463,6 @@ def _set_sky(model, sky):
     model.sky = sky
     common = model.common(CONTRAST[-1])
     model.change(common, model.variance_of(common))
-
-
-def _moved_back(model, left):
-    """Residuals (N, ny, nx) at the pixels of the common image."""
-    if not any(map(any, model.steps)):
-        return left
-    return np.stack([moved(one, (-dx, -dy)) for one, (dx, dy) in zip(left, model.steps, strict=True)])
 
 
 def _share_of(model, line, left, regressor, variance):
@@ -556,7 +486,7 @@ def _fit_object_once(model, line, contrast):
     share ``contrast`` of the contrast are left out: a hit would look like a brighter object.
     """
     common = model.common(CONTRAST[-1])
-    left, variance = _differences(model, common)
+    left, variance = differences_of(model, common)
     signal = np.maximum(common, 0)
     regressor = _regressor(model, line, signal)
     left = _changes_along(model, line, left, regressor, variance)

@@ -14,6 +14,7 @@ from crstack.equalize.terms.steps import moved
 from crstack.utils.medians import median_of_values
 
 __all__ = [
+    "CLEAR",
     "LEAST_THROUGHPUT",
     "at_other_places",
     "change_of_object",

@@ -1,0 +1,109 @@
+"""What the expected exposures leave: residuals with and without hits, and measures of the misfit."""
+
+import numpy as np
+
+from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
+from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.terms.steps import moved
+from crstack.utils.pixels import contrast_of
+from crstack.utils.threads import map_images
+
+__all__ = [
+    "criterion",
+    "criterion_by_own_noise",
+    "differences_and_misfit",
+    "differences_of",
+    "misfit",
+    "moved_back",
+    "residuals",
+    "residuals_with_hits",
+    "without_hits",
+]
+
+#: a residual of more than this number of standard deviations, and more than this share of the contrast, is a hit
+HIT, HIT_CONTRAST = 4.0, 0.3
+
+
+def misfit(model):
+    """Sum of the squared residuals in units of their variance; a limit reduces the effect of hits."""
+    return differences_and_misfit(model)[-1]
+
+
+def criterion(model):
+    """The misfit plus twice the number of fitted values, which compares models of unlike numbers of values.
+
+    It is the information criterion of Akaike (1974, IEEE Trans. Autom. Control 19, 716). Each fitted value lowers the
+    misfit, even if it describes noise. The few values of kernels and surfaces do not count.
+    """
+    return misfit(model) + 2 * sum(model.freedom.values())
+
+
+def criterion_by_own_noise(model):
+    """The same with the variance of each expected exposure, which compares models of any throughputs."""
+    return _misfit_by_own_noise(model) + 2 * sum(model.freedom.values())
+
+
+def _misfit_by_own_noise(model):
+    """The misfit with the variance of each expected exposure."""
+    common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
+    expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
+    noises = np.ones(n) if model.own_noises is None else model.own_noises
+    variances = [np.float32(noise) * model.variance_of(one) for noise, one in zip(noises, expected, strict=True)]
+    return _misfit_of(model, model.levels - expected, np.stack(variances))
+
+
+def differences_of(model, common):
+    """Exposures (N, ny, nx) minus what is expected, at the common level, and their variance."""
+    left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
+    left /= np.float32(model.factors)[:, None, None]
+    return left, model.variance_of(common)
+
+
+def _misfit_of(model, left, variance):
+    """Sum of the squared residuals over their variance; that of large ones grows as their logarithm."""
+    squares = left**2 / variance
+    # logarithmic beyond the limit. With plain squares, hits would dominate the sum. A constant would ignore parts of
+    # the image that the model does not describe at all
+    far, limit = squares > CLIP_SIGMA**2, np.float32(CLIP_SIGMA**2)
+    squares[far] = limit * (1 + np.log(squares[far] / limit))
+    return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
+
+
+def differences_and_misfit(model):
+    """Exposures (N, ny, nx) minus what is expected, the common image, the variance, and the misfit."""
+    common = model.common(CONTRAST[-1])
+    left, variance = differences_of(model, common)
+    return left, common, variance, _misfit_of(model, left, variance)
+
+
+def residuals(model):
+    """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit.
+
+    The residuals of bad values are NaN.
+    """
+    return without_hits(model, *differences_and_misfit(model))
+
+
+def without_hits(model, left, common, variance, total):
+    """The residuals of a model from its `differences_and_misfit`; ``left`` is changed in place."""
+    hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common), model.courses)
+    map_images(hits.replace_in, left)
+    if model.bad is not None:
+        left[model.bad] = np.nan
+    return left, np.maximum(common, 0), variance, total
+
+
+def residuals_with_hits(model):
+    """Residuals (N, ny, nx) in which hits stay, the common image (not negative), and the variance."""
+    common = model.common(CONTRAST[-1])
+    left, variance = differences_of(model, common)
+    if model.bad is not None:
+        left[model.bad] = np.nan
+    return left, np.maximum(common, 0), variance
+
+
+def moved_back(model, left):
+    """Residuals (N, ny, nx) at the pixels of the common image."""
+    if not any(map(any, model.steps)):
+        return left
+    return np.stack([moved(one, (-dx, -dy)) for one, (dx, dy) in zip(left, model.steps, strict=True)])
