@@ -140,6 +140,7 @@ def test_noise_of_the_change_by_a_kernel():
         factors=nothing + 1,
         sky_along=None,
         sky=None,
+        has_edges=True,
     )
     ExpectedExposures.change(model, common, np.full((20, 30), 4.0, np.float32))
     inside = np.s_[3:-3, 3:-3]

@@ -67,6 +67,7 @@ class ExposuresByBands:
         some, box = copy.copy(self.part), (wide, slice(None))
         some.levels, some.variance_of = np.asarray(self.levels[:, wide]), lambda signal: self.variance_of(signal, box)
         some.bad = None if self.bad is None else self.bad[:, wide]
+        some.has_edges = False
         some.positions = positions_of(self.levels.shape[1:], wide)
         for name in ("backgrounds", *STATE):
             setattr(some, name, [one[wide] if np.ndim(one) else one for one in getattr(self, name)])

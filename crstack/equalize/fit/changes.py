@@ -4,8 +4,9 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.drift import drift_of
+from crstack.equalize.fit.edge_errors import error_by_edges
 from crstack.equalize.fit.kernel_terms import SIZE
-from crstack.equalize.fit.varying import kernels_of, polynomials, varying_change
+from crstack.equalize.fit.varying import varying_change
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.terms.steps import entered, moved
 from crstack.utils.memory import zero_image
@@ -26,8 +27,6 @@ __all__ = [
 BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (7, 5, 9), 1.5
 #: least value of a kernel that counts for the noise, as a share of the largest
 LEAST_STEP = 0.02
-#: error at the edges of an image, as a multiple of the difference between two assumptions on the scene beyond them
-OF_EDGE = np.float32(2)
 #: pixels of the opening that leaves the light of stars and removes that of narrower hits; ratio of the light of the
 #: core of an undersampled star to what is left of it
 OPENING, CORE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool), np.float32(1.5)
@@ -76,8 +75,9 @@ def change_by_kernel(scene, noise, kernel, drift, varying, positions):
 
     Returns
     -------
-    blur, own : `~numpy.ndarray` or float
-        (ny, nx) the change, and its variance; 0 where there is none.
+    blur, own, by_edges : `~numpy.ndarray` or float
+        (ny, nx) the change, its variance, and its variance because the scene beyond the edges is not known; 0 where
+        there is none.
     """
     rest = kernel.copy()
     rest[SIZE // 2, SIZE // 2] -= kernel.sum()
@@ -93,31 +93,8 @@ def change_by_kernel(scene, noise, kernel, drift, varying, positions):
         more, of_place = varying_change(scene, noise, varying, positions)
         blur, own = blur + more, own + of_place
     if np.ndim(blur) == 0:
-        return blur, own
-    blur, own = _without_noise(blur, own)
-    return blur, own + _error_by_edges(scene, rest, varying, positions)
-
-
-def _error_by_edges(scene, kernel, varying, positions):
-    """Variance (ny, nx) of a scene after kernels, because the scene beyond the edges is not known.
-
-    The last pixel is assumed to continue there. A star at the edge goes on in another way.
-    """
-    half, error, whole = SIZE // 2, zero_image(scene.shape), slice(None)
-    kernels = [kernel.astype(np.float32)]
-    if varying.any():
-        kernels += list(kernels_of(varying))
-    for strip, edge in ((slice(2 * half), slice(half)), (slice(-2 * half, None), slice(-half, None))):
-        for box, inner in (((strip, whole), (edge, whole)), ((whole, strip), (whole, edge))):
-            part, powers = scene[box], [np.float32(1)]
-            if len(kernels) > 1:
-                powers += polynomials(positions[0][box[1]], positions[1][box[0]])
-            first, second = (
-                sum(one * ndimage.convolve(part, steps, mode=mode) for one, steps in zip(powers, kernels, strict=True))
-                for mode in ("nearest", "mirror")
-            )
-            error[box][inner] += np.square(OF_EDGE * (first - second))[inner]
-    return error
+        return blur, own, np.float32(0)
+    return *_without_noise(blur, own), error_by_edges(scene, rest, varying, positions)
 
 
 def change_by_step(scene, noise, blur, own, factor, step):
@@ -128,7 +105,7 @@ def change_by_step(scene, noise, blur, own, factor, step):
     scene, noise : `~numpy.ndarray`
         (ny, nx) the scene and its variance.
     blur, own : `~numpy.ndarray` or float
-        Of `change_by_kernel`.
+        Of `change_by_kernel`; the variance is the sum of both.
     factor : float
         Throughput of the exposure.
     step : tuple of int

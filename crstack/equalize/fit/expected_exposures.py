@@ -23,6 +23,7 @@ from crstack.equalize.fit.common_image import (
     scene_of_two,
 )
 from crstack.equalize.fit.drift import positions_of
+from crstack.equalize.fit.edge_errors import as_far_as_seen
 from crstack.equalize.fit.fit_settings import BY_DEFAULT
 from crstack.equalize.fit.found_differences import found_differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
@@ -70,6 +71,8 @@ class ExpectedExposures:
     """
 
     def __init__(self, levels, variance_of, bad, names, settings=BY_DEFAULT, *, of_part=None):
+        # whether all of its edges are those of the exposures
+        self.has_edges = True
         # the latest common image, and what it depends on
         self._latest = None
         self.settings = settings if of_part is None else of_part.settings.of_whole()
@@ -321,7 +324,10 @@ class ExpectedExposures:
         def work(i):
             factor, step = np.float32(self.factors[i]), self.steps[i]
             of_place = self.drifts[i], self.varying[i], self.positions
-            blur, own = change_by_kernel(with_own_sky(self, i, objects[i]), noise, self.kernels[i], *of_place)
+            blur, own, by_edges = change_by_kernel(with_own_sky(self, i, objects[i]), noise, self.kernels[i], *of_place)
+            if np.ndim(blur) and not any(step) and self.has_edges:
+                by_edges = as_far_as_seen(by_edges, lambda: self._left(i, common, blur), variance)
+            own = own + by_edges
             if unknown is not None and np.ndim(blur):
                 own = own + np.where(unknown, np.square(blur), 0)
             change = blur

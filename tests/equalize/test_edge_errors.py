@@ -1,0 +1,57 @@
+"""The error by the scene beyond the edges, which a kernel moves into an image."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import CRStack
+from crstack.equalize.fit.edge_errors import as_far_as_seen
+
+SHAPE, NOISE2 = (20, 300), np.float32(25)
+
+
+def along_an_edge(some):
+    """Errors of 50 sigma in some columns of the first two rows, and the variance of the noise."""
+    error, variance = np.zeros(SHAPE, np.float32), np.full(SHAPE, NOISE2)
+    error[:2, some] = 50**2 * NOISE2
+    return error, variance
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("size", [0, 5])
+def test_the_error_along_a_trace_is_what_is_seen(turn, size):
+    """Along each edge, with residuals of the noise, and of five times the noise; hits change them in few pixels."""
+    error, variance = along_an_edge(slice(None))
+    left = np.sqrt(NOISE2 * (1 + size**2)) * np.random.default_rng(1).standard_normal(SHAPE)
+    left[0, 50:60] += 5000
+    arrays = [np.rot90(one, turn).astype(np.float32) for one in (error, left, variance)]
+    found = np.rot90(as_far_as_seen(arrays[0], lambda: arrays[1], arrays[2]), -turn)
+    sigmas = np.sqrt(found[:2] / NOISE2)
+    assert sigmas.max() < 2 * (size + 1.5)
+    assert sigmas.min() >= max(size, 1)
+    assert not found[2:].any()
+
+
+def test_the_error_of_a_star_stays():
+    """Few pixels do not show how wrong the assumption on the scene is."""
+    error, variance = along_an_edge(slice(40, 55))
+    found = as_far_as_seen(error, lambda: np.zeros(SHAPE, np.float32), variance)
+    assert np.array_equal(found, error)
+
+
+def test_hits_on_a_trace_that_moves_in_few_rows_are_found():
+    """Most rows of a short slit are beside an edge."""
+    ny, nx = 12, 500
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:ny, :nx]
+    light = 8000 * (1 + 0.3 * np.sin(x / 70))
+    expected = np.stack([
+        60 + light * np.exp(-0.5 * ((y - ny / 2 - 0.015 * (x - nx / 2) - move) * 2.355 / 4) ** 2)
+        for move in (0, 0.4, -0.7)
+    ])  # fmt: skip
+    strong = rng.random(expected.shape) < 0.01
+    cube = rng.poisson(expected) + rng.normal(0, 4, expected.shape) + np.where(strong, 12 * np.sqrt(expected + 16), 0)
+    found = CRStack([CCDData(one, unit="electron") for one in cube], readnoise=4 * u.electron).detect().crmasks
+    # 0.75 with the error as assumed
+    assert found[strong].mean() > 0.93
