@@ -3,7 +3,7 @@
 import numpy as np
 
 from crstack.combine.clean_values import ratio
-from crstack.combine.posterior_mean import SURE, posterior_mean, uncertain
+from crstack.combine.posterior_mean import posterior_mean, uncertain
 from crstack.masks.codes import ADDED, exposure_name
 from crstack.utils.cached import cached_property
 from crstack.utils.pixels import at_pixels
@@ -35,7 +35,7 @@ class PosteriorMeans:
         value, error, count = posterior_mean(values, chances, variance, weights, scales=scales)
         shift = self._signal_shift(where, chances)
         value += shift
-        if self.masks.signal_variance is not None:
+        if self.masks.signal_variance is not None and self.masks.signal_shift is not None:
             # the mean of the exposures by the posterior signal does not depend on the weights of the exposures
             of_signal = self._have_posterior_signal(where)
             if weights is not None:
@@ -62,13 +62,11 @@ class PosteriorMeans:
 
     def _have_posterior_signal(self, where):
         """Pixels (M,) of some whose mean is that of the posterior signal, because a value may be hit."""
-        likely, added = np.zeros((2, np.count_nonzero(where)), bool)
-        for i, plane in enumerate(self.masks.probability):
-            bad = self.exposures.bad_of(i)
-            likely |= (plane[where] >= SURE) & (True if bad is None else ~bad[where])
+        added = np.zeros(np.count_nonzero(where), bool)
+        for i in range(len(self.exposures)):
             added |= np.isin(self.masks.codes[exposure_name(i)][where], ADDED)
         # the shift of pixels that were masked after the decision is that of the mean of the values that are left
-        return likely & ~added & (self.masks.signal_shift[where] != 0)
+        return (self.masks.signal_variance[where] > 0) & ~added & (self.masks.signal_shift[where] != 0)
 
     def _scales_at(self, where):
         """Throughputs (N, M) of the exposures over the mean of the valid ones, in some pixels; None if equal."""

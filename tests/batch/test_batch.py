@@ -249,7 +249,7 @@ def test_a_disk_that_is_too_small_for_all_stacks_is_refused(night, exposure_file
     of_one = product_sizes(3, 60 * 80, plots=False, outputs=["mean"]).total
     free.free = 2 * of_one - 1
     assert main(["batch", "night.yaml", "--output-dir", "out", "--no-plots"]) == 2
-    assert "space for the results of 2 stacks, about 0.298 MB; got 0.298 MB free in" in capsys.readouterr().err
+    assert "space for the results of 2 stacks, about 0.336 MB; got 0.336 MB free in" in capsys.readouterr().err
     assert not Path("out").exists()
     with pytest.raises(InputError, match=r"or by --no-plots"):
         run(exposure_files, settings, output_dir="out")

@@ -35,7 +35,7 @@ def test_panels_hold_every_flagged_pixel(stack, name):
     label, image = image_of_mask(name, stack.prepared, lambda: masks)
     a, b, c, _ = panels.axes
     assert a.get_ylabel() == f"{label} \N{MINUS SIGN} min2d (adu)"
-    assert a.get_xlabel() == b.get_xlabel() == "min2d \N{MINUS SIGN} bias (adu)"
+    assert a.get_xlabel() == b.get_xlabel() == "min2d (adu)"
     lines = {line.get_label(): line for line in (*a.lines, *c.lines) if line.get_label()[0] != "_"}
     drawn = np.zeros(masks.shape, dtype=np.uint8)
     for code, line in panels.symbols.items():
