@@ -60,3 +60,7 @@ def test_the_noise_of_rows_is_in_the_variance_of_combined_images(n, along, tmp_p
             assert np.sqrt(np.mean(np.clip(pull, -5, 5) ** 2)) == pytest.approx(1, abs=0.12)
     # the masks themselves do not get coarser: hits of 6 standard deviations beside the levels of the rows are found
     assert 81 / 2 < np.median(masks.excess_variance) < 81 * 1.5
+    # where a value may be hit, the variance is at least that of the mean of all exposures
+    possible = masks.signal_variance > 0
+    assert possible.sum() > 10
+    assert np.median(masks.signal_variance[possible]) > 0.8 * (81 + 30 + 25) / n
