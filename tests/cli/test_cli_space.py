@@ -60,9 +60,7 @@ def test_a_small_disk_is_refused_before_the_work(here, free, capsys):
     needed = product_sizes(3, N_PIXELS, plots=False).total
     free(needed - 1)
     arguments = ["run", *NAMES, *NUMBERS, "--no-plots", "--output-dir", "out"]
-    found = (
-        r"about 0.571 MB \(8 combined images of 57600 bytes, crmasks.fits 0.11 MB\); got 0.571 MB free in out: use"
-    )
+    found = r"about 0.571 MB \(8 combined images of 57600 bytes, crmasks.fits 0.11 MB\); got 0.571 MB free in out: use"
     refused(capsys, arguments, f"output directory must have space for the results, {found}")
     refused(capsys, [*arguments, "--dry-run"], found)
     free(needed)

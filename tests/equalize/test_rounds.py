@@ -49,22 +49,24 @@ def test_values_where_pixels_of_the_common_image_fall():
     levels = np.arange(2 * 6 * 8.0).reshape(2, 6, 8)
     bad = np.zeros(levels.shape, dtype=bool)
     bad[1, 3, 4] = True
-    model = SimpleNamespace(
-        steps=((0, 0), (2, -1)), levels=levels, backgrounds=(0.0, np.full((6, 8), 5.0)), added=None, bad=bad, gains=None
-    )
+    backgrounds, factors = (0.0, np.full((6, 8), 5.0)), (1.0, 2.0)
+    model = SimpleNamespace(steps=((0, 0), (2, -1)), levels=levels, backgrounds=backgrounds, factors=factors, bad=bad)
+    model.added = model.gains = None
     rows, columns, common = np.array([4, 3, 0, 2]), np.array([2, 0, 3, 6]), np.full(4, 10.0)
     np.testing.assert_array_equal(rounds._target_of(model, 0, rows, columns, common), levels[0, rows, columns])
     # (3, 4) is bad, and two are outside
     np.testing.assert_array_equal(
         rounds._target_of(model, 1, rows, columns, common), [np.nan, levels[1, 2, 2] - 5, np.nan, np.nan]
     )
+    # a level along rows and columns is that of the common image, and dims with the throughput
     model.added, model.bad = np.full(levels.shape, 3.0), None
     found = rounds._target_of(model, 1, rows, columns, common)
-    np.testing.assert_array_equal(found, [levels[1, 3, 4] - 8, levels[1, 2, 2] - 8, np.nan, np.nan])
+    np.testing.assert_array_equal(found, [levels[1, 3, 4] - 11, levels[1, 2, 2] - 11, np.nan, np.nan])
     # a throughput along rows and columns is no part of the kernel
-    model.gains, model.factors = np.full(levels.shape, 0.5), (1.0, 2.0)
+    model.gains = np.full(levels.shape, 0.5)
     found = rounds._target_of(model, 1, rows, columns, common)
-    np.testing.assert_array_equal(found, [levels[1, 3, 4] - 18, levels[1, 2, 2] - 18, np.nan, np.nan])
+    np.testing.assert_array_equal(found, [levels[1, 3, 4] - 21, levels[1, 2, 2] - 21, np.nan, np.nan])
+    np.testing.assert_array_equal(rounds._without_additions(model, 1), levels[1] - 11)
 
 
 def test_a_slope_that_matters_in_some_cells_is_fitted():
@@ -91,13 +93,14 @@ def test_what_is_added_to_an_exposure():
 
 
 def test_what_is_left_for_the_surfaces():
-    """Exposures minus changes, levels along lines and the common image times their factors; relative to their mean."""
+    """Exposures minus changes, and minus levels along lines and the common image, which have their factors."""
     rng = np.random.default_rng(1)
     common, added, changes = rng.normal(size=(6, 8)), rng.normal(size=(3, 6, 8)), rng.normal(size=(3, 6, 8))
     levels, factors = rng.normal(size=(3, 6, 8)), (0.5, 1.0, 2.0)
     for given in (added, None):
         model = SimpleNamespace(levels=levels, changes=changes, factors=factors, added=given, sky=None)
-        left = levels - changes - np.multiply.outer(factors, common) - (0 if given is None else given)
+        scene = common if given is None else common + given
+        left = levels - changes - np.reshape(factors, (3, 1, 1)) * scene
         found = rounds.residuals_of(model, common)
         np.testing.assert_allclose(found, left - left.mean(axis=0), rtol=1e-6, atol=1e-9)
 

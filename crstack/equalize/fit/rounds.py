@@ -110,10 +110,9 @@ def residuals_of(model, common):
         level - change - np.float32(factor) * common
         for level, change, factor in zip(model.levels, model.changes, model.factors, strict=True)
     ])  # fmt: skip
-    if model.added is not None:
-        left -= model.added
-    if model.sky is not None:
-        left -= model.sky * np.float32(model.factors)[:, None, None]
+    for one in (model.added, model.sky):
+        if one is not None:
+            left -= one * np.float32(model.factors)[:, None, None]
     left -= left.mean(axis=0)
     return left
 
@@ -211,7 +210,7 @@ def _with_light(kernels, start):
 def _without_additions(model, i):
     """Exposure ``i`` minus its surface and its added terms along rows and columns."""
     level = model.levels[i] - model.backgrounds[i]
-    return level if model.added is None else level - model.added[i]
+    return level if model.added is None else level - np.float32(model.factors[i]) * model.added[i]
 
 
 def _folds(rows, columns, weight):
@@ -232,7 +231,7 @@ def _target_of(model, i, rows, columns, common):
     background = model.backgrounds[i]
     target = model.levels[i][place] - at_pixels(background, place)
     if model.added is not None:
-        target = target - model.added[i][place]
+        target = target - np.float32(model.factors[i]) * model.added[i][place]
     if model.gains is not None:
         # the throughput along rows and columns is no part of the kernel
         target = target - (model.factors[i] * model.gains[i][place]) * common
