@@ -134,7 +134,7 @@ def test_a_smooth_track_along_the_edge_of_a_wide_exposure_is_found(fwhm):
 def test_a_hit_whose_brightest_row_is_inside_adds_nothing(brightest):
     """The charge that a track beside the edge leaves in the first row is as faint and as even as a star's wing."""
     left = np.zeros((30, 60), np.float32)
-    left[0, 20:30], left[1, 20:30] = 45, 60
+    left[0, 20:30], left[1, 20:30] = 40, 60
     left[brightest, 20:30] = 900
     variance = np.full_like(left, 36.0)
     noise = variance.copy()
