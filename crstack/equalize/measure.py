@@ -17,8 +17,10 @@ from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.kernel_steps import steps_of_kernels
 from crstack.equalize.fit.line_orders import with_lines
-from crstack.equalize.fit.line_rounds import LEAST_LINES, OF_VALUE, fit_line_terms, polish
+from crstack.equalize.fit.line_rounds import polish
+from crstack.equalize.fit.lines_of_model import fit_line_terms
 from crstack.equalize.fit.misfit import criterion
+from crstack.equalize.fit.needed_lines import least_decrease
 from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.own_trails import with_own_trails
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
@@ -199,7 +201,7 @@ def _differences_of_whole_with_lines(data, part):
         refine(whole, contrast)
         if part.terms is None and not any(whole.kinds):
             break
-    before, least = np.inf, LEAST_LINES + OF_VALUE * np.prod(whole.levels.shape)
+    before, least = np.inf, least_decrease(np.prod(whole.levels.shape))
     for number in range(LINE_ROUNDS):
         if number:
             # each time with a better common image

@@ -10,26 +10,23 @@ from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.line_rounds import (
     FAINT,
     LAST_ROUNDS,
-    LEAST_LINES,
-    MOST_LINES,
-    OF_VALUE,
-    add_object,
     added_first,
-    courses_that_change,
     find_added_lines_first,
-    find_line_terms,
+    polish,
+    refine_after_lines,
+)
+from crstack.equalize.fit.lines_of_model import fit_line_terms
+from crstack.equalize.fit.misfit import criterion, criterion_by_own_noise, misfit
+from crstack.equalize.fit.needed_lines import MOST_LINES, courses_that_change, find_line_terms, least_decrease
+from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
+from crstack.equalize.fit.object_rounds import (
+    add_object,
     find_response_of_object_first,
-    find_sky_in_slits,
-    fit_line_terms,
     fit_object_and_sky,
     object_across,
-    polish,
     polish_object_and_sky,
-    refine_after_lines,
-    refine_with_sky,
 )
-from crstack.equalize.fit.misfit import criterion, criterion_by_own_noise, misfit
-from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
+from crstack.equalize.fit.slit_rounds import find_sky_in_slits, refine_with_sky
 
 __all__ = ["with_lines"]
 
@@ -180,7 +177,7 @@ def _object_and_sky(model):
     least, most = 0.0, MUCH_WORSE
     if {line.axis for line in lines} != {"x", "y"} or all(line.name != "backgrounds" for line in lines):
         # the object alone may change, as behind a cloud, or throughputs along both axes be those of object and sky
-        least = LEAST_LINES + OF_VALUE * model.levels.size
+        least = least_decrease(model.levels.size)
         if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:
             most = WORSE
     common = model.common(CONTRAST[-1])

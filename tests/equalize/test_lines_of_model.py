@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crstack.equalize.fit import line_rounds, lines, misfit
+from crstack.equalize.fit import lines, lines_of_model, misfit, needed_lines
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.lines import LINES, lines_gain
@@ -31,7 +31,7 @@ def test_terms_are_added_to_each_other(shares):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False, courses={})
     for name in (("backgrounds", "x"), ("response", "y"), ("backgrounds", "y"), ("response", "x")):
-        line_rounds._add_line(model, BY_NAME[name], left, signal, variance)
+        lines_of_model.add_line(model, BY_NAME[name], left, signal, variance)
     # terms along y are fitted to the images on their side
     assert [one.shape for one in shares] == [(3, 4, 5), (3, 5, 4), (3, 5, 4), (3, 4, 5)]
     np.testing.assert_array_equal(model.added, shares[0] + shares[2].transpose(0, 2, 1))
@@ -46,7 +46,7 @@ def test_no_throughput_is_negative(monkeypatch):
     monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths, continued: (found, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False, courses={})
     for _ in range(2):
-        line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
+        lines_of_model.add_line(model, BY_NAME["response", "x"], left, signal, variance)
     assert (1 + model.gains).min() == pytest.approx(0.2)
     np.testing.assert_allclose(model.gains[2], 0)
     np.testing.assert_allclose(model.gains[1, 2], -0.8)
@@ -119,7 +119,7 @@ def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
     monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths, continued: (share, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
     model.freedom, model.object_alone, model.courses = {}, False, {}
-    line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
+    lines_of_model.add_line(model, BY_NAME["response", "x"], left, signal, variance)
     assert model.added is None
     np.testing.assert_allclose(np.delete(model.gains, 20, axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(model.gains[:2, 20] * signal[20], np.outer([-0.8, 0.8], np.full(50, 270)), rtol=1e-5)
@@ -130,11 +130,11 @@ def test_a_response_of_the_object_alone_changes_no_lines_across_it():
     signal[:, 40] += 500
     signal[20] += 300
     model = SimpleNamespace(levels=np.zeros((3, 80, 90)), lines=[], object_alone=True, courses={})
-    regressor = line_rounds._regressor(model, BY_NAME["response", "x"], signal)
+    regressor = lines_of_model.regressor_of(model, BY_NAME["response", "x"], signal)
     np.testing.assert_allclose(regressor[20], 300)
     assert not np.delete(regressor, 20, axis=0).any()
     model.object_alone = False
-    assert line_rounds._regressor(model, BY_NAME["response", "x"], signal)[5, 40] == 530
+    assert lines_of_model.regressor_of(model, BY_NAME["response", "x"], signal)[5, 40] == 530
 
 
 def test_the_criterion_counts_the_values_of_each_term_once(shares):
@@ -142,7 +142,7 @@ def test_the_criterion_counts_the_values_of_each_term_once(shares):
     model.gains, model.added, model.lines, model.freedom, model.object_alone = None, None, [], {}, False
     model.own_noises = None
     for name in ("response", "backgrounds", "response"):
-        line_rounds._add_line(model, BY_NAME[name, "x"], np.zeros((3, 20, 30)), np.ones((20, 30)), np.ones((20, 30)))
+        lines_of_model.add_line(model, BY_NAME[name, "x"], np.zeros((3, 20, 30)), np.ones((20, 30)), np.ones((20, 30)))
     model.common = lambda contrast, mean=False: np.full((20, 30), np.float32(100))
     assert misfit.criterion(model) == misfit.misfit(model) + 4
     model.freedom = {}
@@ -152,12 +152,12 @@ def test_the_criterion_counts_the_values_of_each_term_once(shares):
 def test_short_cells_are_tried_where_long_ones_fail(monkeypatch):
     gains = {128: {1: -5000.0, 2: 300.0}, 32: {1: 900.0, 2: 200.0}}
     monkeypatch.setattr(
-        line_rounds, "lines_gain", lambda which, length: (gains[length][which], gains[length][which] / 2)
+        needed_lines, "lines_gain", lambda which, length: (gains[length][which], gains[length][which] / 2)
     )
-    assert line_rounds._gains([(1,), (2,)]) == ([900, 300], [450, 150])
+    assert needed_lines._gains([(1,), (2,)]) == ([900, 300], [450, 150])
     gains[128][1] = -50.0
-    assert line_rounds._gains([(1,), (2,)]) == ([-50, 300], [-25, 150])
-    assert line_rounds._gains([]) == ([], [])
+    assert needed_lines._gains([(1,), (2,)]) == ([-50, 300], [-25, 150])
+    assert needed_lines._gains([]) == ([], [])
 
 
 def test_stars_need_no_terms_along_rows():
@@ -243,7 +243,7 @@ def test_a_line_is_as_bright_below_a_track_along_it(wide_line):
     model.gains = model.added = model.brightness = None
     model.freedom = {}
     levels[2, 16:20, 100:140] += 4 * 200
-    line_rounds._add_line(model, BY_NAME["backgrounds", "x"], *misfit.residuals(model)[:3])
+    lines_of_model.add_line(model, BY_NAME["backgrounds", "x"], *misfit.residuals(model)[:3])
     # 70 in one of three exposures
     np.testing.assert_allclose((model.added[2] - model.added[:2].mean(axis=0))[12:24], 70, atol=1)
 
@@ -253,8 +253,8 @@ def test_a_term_that_raises_the_misfit_is_removed(wide_line, monkeypatch):
     model.gains = model.added = model.brightness = None
     model.names, model.lines, model.freedom = {"backgrounds"}, [], {}
     model.shift = lambda i: np.float32(10 * i) if model.added is None else 10 * i + 2.0**i * model.added[i]
-    add, before = line_rounds._add_line, misfit.misfit(model)
-    line_rounds.find_line_terms(model)
+    add, before = lines_of_model.add_line, misfit.misfit(model)
+    needed_lines.find_line_terms(model)
     assert [(one.setting, one.axis) for one in model.lines] == [("backgrounds", "x")]
     assert misfit.misfit(model) < 0.7 * before
 
@@ -263,8 +263,8 @@ def test_a_term_that_raises_the_misfit_is_removed(wide_line, monkeypatch):
         model.added = -model.added
 
     model.added, model.lines = None, []
-    monkeypatch.setattr(line_rounds, "_add_line", worse)
-    line_rounds.find_line_terms(model)
+    monkeypatch.setattr(needed_lines, "add_line", worse)
+    needed_lines.find_line_terms(model)
     assert not model.lines
     assert misfit.misfit(model) == before
 
@@ -276,4 +276,4 @@ def test_a_response_of_two_exposures_multiplies_medians(axis):
     signal[7, 11] = 5000
     for n, highest in ((2, 100), (3, 5000)):
         model = SimpleNamespace(levels=np.zeros((n, 20, 30)), lines=[], object_alone=False, courses={})
-        assert line_rounds._regressor(model, BY_NAME["response", axis], signal).max() == highest
+        assert lines_of_model.regressor_of(model, BY_NAME["response", axis], signal).max() == highest
