@@ -31,7 +31,7 @@ def test_terms_are_added_to_each_other(shares):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False, courses={})
     for name in (("backgrounds", "x"), ("response", "y"), ("backgrounds", "y"), ("response", "x")):
-        lines_of_model.add_line(model, BY_NAME[name], left, signal, variance)
+        lines_of_model.add_line(model, BY_NAME[name], misfit.Residuals(left, signal, variance))
     # terms along y are fitted to the images on their side
     assert [one.shape for one in shares] == [(3, 4, 5), (3, 5, 4), (3, 5, 4), (3, 4, 5)]
     np.testing.assert_array_equal(model.added, shares[0] + shares[2].transpose(0, 2, 1))
@@ -46,7 +46,7 @@ def test_no_throughput_is_negative(monkeypatch):
     monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths, continued: (found, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False, courses={})
     for _ in range(2):
-        lines_of_model.add_line(model, BY_NAME["response", "x"], left, signal, variance)
+        lines_of_model.add_line(model, BY_NAME["response", "x"], misfit.Residuals(left, signal, variance))
     assert (1 + model.gains).min() == pytest.approx(0.2)
     np.testing.assert_allclose(model.gains[2], 0)
     np.testing.assert_allclose(model.gains[1, 2], -0.8)
@@ -119,7 +119,7 @@ def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
     monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths, continued: (share, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
     model.freedom, model.object_alone, model.courses = {}, False, {}
-    lines_of_model.add_line(model, BY_NAME["response", "x"], left, signal, variance)
+    lines_of_model.add_line(model, BY_NAME["response", "x"], misfit.Residuals(left, signal, variance))
     assert model.added is None
     np.testing.assert_allclose(np.delete(model.gains, 20, axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(model.gains[:2, 20] * signal[20], np.outer([-0.8, 0.8], np.full(50, 270)), rtol=1e-5)
@@ -142,7 +142,8 @@ def test_the_criterion_counts_the_values_of_each_term_once(shares):
     model.gains, model.added, model.lines, model.freedom, model.object_alone = None, None, [], {}, False
     model.own_noises = None
     for name in ("response", "backgrounds", "response"):
-        lines_of_model.add_line(model, BY_NAME[name, "x"], np.zeros((3, 20, 30)), np.ones((20, 30)), np.ones((20, 30)))
+        found = misfit.Residuals(np.zeros((3, 20, 30)), np.ones((20, 30)), np.ones((20, 30)))
+        lines_of_model.add_line(model, BY_NAME[name, "x"], found)
     model.common = lambda contrast, mean=False: np.full((20, 30), np.float32(100))
     assert misfit.criterion(model) == misfit.misfit(model) + 4
     model.freedom = {}
@@ -243,7 +244,7 @@ def test_a_line_is_as_bright_below_a_track_along_it(wide_line):
     model.gains = model.added = model.brightness = None
     model.freedom = {}
     levels[2, 16:20, 100:140] += 4 * 200
-    lines_of_model.add_line(model, BY_NAME["backgrounds", "x"], *misfit.residuals(model)[:3])
+    lines_of_model.add_line(model, BY_NAME["backgrounds", "x"], misfit.residuals(model))
     # 70 in one of three exposures
     np.testing.assert_allclose((model.added[2] - model.added[:2].mean(axis=0))[12:24], 70, atol=1)
 

@@ -29,9 +29,11 @@ def test_a_term_is_not_fitted_again_to_the_residuals_that_left_it_out(monkeypatc
     model = SimpleNamespace(**dict.fromkeys(TERMS), lines=list(names), freedom={})
     done, left = [], iter(misfits)
     for module in (line_rounds, misfit):
-        monkeypatch.setattr(module, "differences_and_misfit", lambda model: (None, None, None, next(left)))
-        monkeypatch.setattr(module, "without_hits", lambda model, *found: found)
-    monkeypatch.setattr(line_rounds, "add_line", lambda model, line, *arrays: done.append(names[line]))
+        monkeypatch.setattr(
+            module, "differences_and_misfit", lambda model: misfit.Residuals(None, None, None, next(left))
+        )
+        monkeypatch.setattr(module, "without_hits", lambda model, found: found)
+    monkeypatch.setattr(line_rounds, "add_line", lambda model, line, found: done.append(names[line]))
     line_rounds.polish(model)
     assert "".join(done) == fitted
 

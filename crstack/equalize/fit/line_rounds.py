@@ -68,13 +68,13 @@ def polish(model):
         if line in unchanged:
             continue
         without = line_terms_of(model)
-        add_line(model, line, *found[:3])
+        add_line(model, line, found)
         now = differences_and_misfit(model)
-        if now[-1] > found[-1] - LEAST_LINES:
+        if now.misfit > found.misfit - LEAST_LINES:
             restore_line_terms(model, without)
             unchanged.add(line)
         else:
-            found = without_hits(model, *now)
+            found = without_hits(model, now)
             unchanged.clear()
 
 

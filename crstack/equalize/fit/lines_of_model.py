@@ -44,21 +44,22 @@ def fit_line_terms(model, lines):
         if line.setting == "slit":
             add_slit(model, line)
         else:
-            add_line(model, line, *residuals(model)[:3])
+            add_line(model, line, residuals(model))
 
 
 def add_slit(model, slit):
     """Fit a change of the sky in slits, and add it to a model."""
     for _ in range(SLIT_ROUNDS):
         # a line that brightens by a large factor looks like a hit, because it is short
-        add_line(model, slit, *residuals_with_hits(model))
+        add_line(model, slit, residuals_with_hits(model))
 
 
-def add_line(model, line, left, signal, variance):
-    """Fit a term along rows or columns to what is left, and add it to the model."""
+def add_line(model, line, found):
+    """Fit a term along rows or columns to `Residuals`, and add it to the model."""
     if line.setting == "object":
         fit_object(model, line)
         return
+    left, signal, variance, _ = found
     regressor = regressor_of(model, line, signal)
     if line.setting == "slit":
         share = _share_of(model, line, moved_back(model, left), regressor, variance) * regressor

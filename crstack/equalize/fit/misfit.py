@@ -1,5 +1,7 @@
 """What the expected exposures leave: residuals with and without hits, and measures of the misfit."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
@@ -9,6 +11,7 @@ from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import map_images
 
 __all__ = [
+    "Residuals",
     "criterion",
     "criterion_by_own_noise",
     "differences_and_misfit",
@@ -24,9 +27,22 @@ __all__ = [
 HIT, HIT_CONTRAST = 4.0, 0.3
 
 
+class Residuals(NamedTuple):
+    """What the expected exposures leave, at the level of the common image."""
+
+    #: exposures (N, ny, nx) minus what is expected; NaN at bad values, except in `differences_and_misfit`
+    left: np.ndarray
+    #: common image (ny, nx); not negative, except in `differences_and_misfit`
+    signal: np.ndarray
+    #: variance (ny, nx) of a value
+    variance: np.ndarray
+    #: sum of the squared residuals in units of their variance, see `misfit`; it is not computed for residuals with hits
+    misfit: float = np.nan
+
+
 def misfit(model):
     """Sum of the squared residuals in units of their variance; a limit reduces the effect of hits."""
-    return differences_and_misfit(model)[-1]
+    return differences_and_misfit(model).misfit
 
 
 def criterion(model):
@@ -70,36 +86,34 @@ def _misfit_of(model, left, variance):
 
 
 def differences_and_misfit(model):
-    """Exposures (N, ny, nx) minus what is expected, the common image, the variance, and the misfit."""
+    """Residuals with hits, also at bad values, and the misfit."""
     common = model.common(CONTRAST[-1])
     left, variance = differences_of(model, common)
-    return left, common, variance, _misfit_of(model, left, variance)
+    return Residuals(left, common, variance, _misfit_of(model, left, variance))
 
 
 def residuals(model):
-    """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit.
-
-    The residuals of bad values are NaN.
-    """
-    return without_hits(model, *differences_and_misfit(model))
+    """Residuals without hits, and the misfit."""
+    return without_hits(model, differences_and_misfit(model))
 
 
-def without_hits(model, left, common, variance, total):
-    """The residuals of a model from its `differences_and_misfit`; ``left`` is changed in place."""
+def without_hits(model, differences):
+    """The residuals of a model from its `differences_and_misfit`, which are changed in place."""
+    left, common, variance, total = differences
     hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common), model.courses)
     map_images(hits.replace_in, left)
     if model.bad is not None:
         left[model.bad] = np.nan
-    return left, np.maximum(common, 0), variance, total
+    return Residuals(left, np.maximum(common, 0), variance, total)
 
 
 def residuals_with_hits(model):
-    """Residuals (N, ny, nx) in which hits stay, the common image (not negative), and the variance."""
+    """Residuals in which hits stay."""
     common = model.common(CONTRAST[-1])
     left, variance = differences_of(model, common)
     if model.bad is not None:
         left[model.bad] = np.nan
-    return left, np.maximum(common, 0), variance
+    return Residuals(left, np.maximum(common, 0), variance)
 
 
 def moved_back(model, left):

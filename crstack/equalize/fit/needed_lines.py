@@ -34,11 +34,11 @@ def find_line_terms(model, open_lines=LINES):
     A term that raises the misfit is removed again, because a weak regressor contains mostly noise of the exposures.
     """
     open_lines, gains = list(open_lines), None
-    left, signal, variance, before = residuals(model)
+    now = residuals(model)
     while len(model.lines) < MOST_LINES:
         if gains is None:
-            gains = _gains_of(model, open_lines, left, signal, variance)
-        least = least_decrease(left.size)
+            gains = _gains_of(model, open_lines, now)
+        least = least_decrease(now.left.size)
         most, along = map(max, zip(*gains.values(), strict=True)) if gains else (0.0, 0.0)
         # once one term goes on along its rows, the others may describe what it leaves in a part of them
         if most < least or (not model.lines and along < least):
@@ -46,19 +46,18 @@ def find_line_terms(model, open_lines=LINES):
         best = max(gains, key=gains.get)
         without = line_terms_of(model)
         model.lines.append(best)
-        add_line(model, best, left, signal, variance)
-        found = residuals(model)
-        if found[-1] > before:
+        add_line(model, best, now)
+        after = residuals(model)
+        if after.misfit > now.misfit:
             model.lines.pop()
             restore_line_terms(model, without)
             open_lines.remove(best)
             del gains[best]
         else:
-            left, signal, variance, before = found
-            gains = None
+            now, gains = after, None
 
 
-def _gains_of(model, open_lines, left, signal, variance):
+def _gains_of(model, open_lines, now):
     """Decreases of chi squared by the terms that a model may have, by term; see `_gains`.
 
     A change of the sky only refines an added level: without one, it would describe a throughput.
@@ -68,6 +67,7 @@ def _gains_of(model, open_lines, left, signal, variance):
         for one in open_lines
         if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
     ]
+    left, signal, variance, _ = now
     inside = _without_edges(model, left)
     arrays = [
         one.arrays(inside, regressor_of(model, one, signal), variance, model.courses.get(one.axis)) for one in some
@@ -102,5 +102,5 @@ def courses_that_change(model):
     """Courses of tilted and curved lines that change along them, by axis: see `changed_courses`."""
     if "backgrounds" not in model.names:
         return {}
-    left, common, variance = residuals_with_hits(model)
+    left, common, variance, _ = residuals_with_hits(model)
     return changed_courses(left, common, variance, least_decrease(left.size))

@@ -98,7 +98,7 @@ def _start_from_whole_object(model, sky, response):
     before, lines, terms = criterion(model), list(model.lines), line_terms_of(model)
     fit_line_terms(model, sky)
     _fit_object_as_a_whole(model, response)
-    add_line(model, response, *residuals(model)[:3])
+    add_line(model, response, residuals(model))
     model.lines.append(response)
     if criterion(model) > before:
         model.lines = lines

@@ -68,7 +68,7 @@ def _fit_sky_in_slits(model, slit):
     model.lines = [*lines, slit]
     add_slit(model, slit)
     for line in lines:
-        add_line(model, line, *residuals(model)[:3])
+        add_line(model, line, residuals(model))
     if criterion(model) > before:
         model.lines = lines
         restore_line_terms(model, terms)
@@ -80,4 +80,4 @@ def refine_with_sky(model):
     """Fit the kernels again, after a change of the sky in slits, which comes through them."""
     slit = model.lines[-1]
     refine(model, CONTRAST[-1], LEAST_SHARES[-1])
-    add_line(model, slit, *residuals_with_hits(model))
+    add_line(model, slit, residuals_with_hits(model))
