@@ -75,9 +75,10 @@ examples:
 """
 
 INIT = """
-Print a parameter file for some exposures, with all keys, their defaults and
-comments. Extension, gain and read noise are searched in the header of the first
-exposure. Fill in the values that it does not have.
+Print a parameter file for some exposures, with comments: the example of the
+manual of numina-crmasks, and the most used keys of crstack. Extension, gain and
+read noise are searched in the header of the first exposure. Fill in the values
+that it does not have.
 """
 
 INIT_EPILOG = """

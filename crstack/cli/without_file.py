@@ -22,7 +22,10 @@ NOWHERE = "command line"
 #: the method by default
 METHOD = "joint"
 FITS_NAME = re.compile(f".*{ENDING}", re.IGNORECASE)
-READNOISE = "readnoise must have a unit, such as '4 electron' or '2.1 adu', or be a keyword such as header:RDNOISE"
+READNOISE = (
+    "readnoise must be a number in electron or adu, such as '4 electron' or '2.1 adu', or a keyword such as "
+    "header:RDNOISE"
+)
 
 
 def are_images(names):

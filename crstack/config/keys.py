@@ -181,7 +181,7 @@ MMCOSMIC = (
     Key("mm_seed", nullable(integer(minimum=0)), 123456),
 )
 
-#: keys that numina-crmasks does not know
+#: keys that numina-crmasks does not have
 OWN = (
     Key("variance", choice("model", "sample"), "model"),
     Key("outputs", nullable(combinations), None),
@@ -232,12 +232,12 @@ def checked_values(top, requirements):
     ConfigurationError
         If a key is unknown, at the wrong level or missing, or a value is wrong.
     """
-    own = [str(name) for name in requirements if str(name).startswith(OF_A_METHOD)]
+    _check_names(top, requirements)
+    own = [name for name in requirements if name.startswith(OF_A_METHOD)]
     if own and requirements.get("crmethod") is None:
         raise ConfigurationError(
             f"crmethod must be given beside {own[0]}, a key of one method, such as mm_pycosmic; got nothing"
         )
-    _check_names(top, requirements)
     values = {}
     for given, keys in ((top, TOP), (requirements, REQUIREMENTS)):
         for key in keys:
@@ -259,7 +259,7 @@ def _level(name):
 
 
 def _check_names(top, requirements):
-    """Raise one error for all keys that are not known, or stand at the wrong level."""
+    """Raise one error for all unknown keys, or for one at the wrong level."""
     unknown = []
     for given, keys in ((top, TOP), (requirements, REQUIREMENTS)):
         for name in given:
@@ -269,7 +269,7 @@ def _check_names(top, requirements):
                 place = "under requirements" if keys is TOP else "at the top level, not under requirements"
                 raise ConfigurationError(f"{name} must stand {place}")
     if unknown:
-        raise ConfigurationError(f"key must be one that crstack knows; got {first_few(unknown)}")
+        raise ConfigurationError(f"key must be one of a parameter file; got {first_few(unknown)}")
 
 
 def _with_hint(name):

@@ -101,8 +101,8 @@ class Detector(ABC):
         Raises
         ------
         InputError
-            If ``ccd`` is not a 2-D CCDData in the unit of the noise, or if ``clean`` is True for a detector that does
-            not clean.
+            If ``ccd`` is not a 2-D CCDData in the unit of the noise, if ``noise`` is no
+            `~crstack.noise.NoiseModel`, or if ``clean`` is True for a detector that does not clean.
         PluginError
             As ``checked_detection``.
         """

@@ -64,6 +64,11 @@ class _MaskFile:
                 self.hdus[hdu.name] = hdu
             elif hdu is not hdus[0]:
                 unknown.append(hdu.name or "one without a name")
+        if not self.hdus:
+            raise InputError(
+                f"{path} must be a file of masks, with the extensions MEDIANCR, MEANCRT, CRMASK1... and MEANCR; "
+                "got none of them"
+            )
         if unknown:
             warn_user(f"extensions of {path} that are no masks are not used: {', '.join(unknown)}")
         self.n_exposures = self._number_of("CRMASK")

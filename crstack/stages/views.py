@@ -17,6 +17,7 @@ from crstack.mmcosmic import MMDecision
 from crstack.prepared import PreparedStack
 from crstack.stages.combining import expected_once
 from crstack.utils.summary import Summary
+from crstack.utils.validation import one_of
 
 __all__ = ["InDiagram", "features_of_mask", "image_of_mask", "in_diagram_of", "summary_of"]
 
@@ -76,7 +77,9 @@ def image_of_mask(name: str, prepared: PreparedStack, masks: Callable[[], MaskSe
     for i, image in enumerate(prepared.exposures.data):
         if name == exposure_name(i):
             return f"exposure {i + 1}", image
-    raise InputError(f"name must be that of a mask, or problematic; got {name!r}")
+    of_exposures = map(exposure_name, range(len(prepared.exposures.data)))
+    names = ["MEDIANCR", "MEANCRT", *of_exposures, "MEANCR", PROBLEMATIC]
+    raise InputError(f"name must be one of {one_of(name, names)}")
 
 
 def features_of_mask(name: str, prepared: PreparedStack, masks: MaskSet) -> QTable:

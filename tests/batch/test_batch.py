@@ -168,7 +168,7 @@ def test_a_dry_run_warns_of_different_filters(exposure_files, settings, tmp_path
         (["night.yaml", "--group-by", "OBJECT"], "must be left out for a file"),
         (["night.yaml", "--settings", "night.yaml"], "--settings must be left out"),
         ([".", "--group-by", "OBJECT", "--only", "OBJECT"], "must be KEYWORD=VALUE"),
-        (["wrong.yaml"], "stack star: key must be one that crstack knows; got gian"),
+        (["wrong.yaml"], "stack star: key must be one of a parameter file; got gian"),
         (["night.yaml", "-j", "0"], "-j must be an integer at least 1; got 0"),
     ],
 )

@@ -151,6 +151,13 @@ def test_unknown_keys(here, capsys):
     refused(capsys, ["run", path, "--output-dir", "out"], "gain must stand at the top level")
 
 
+def test_a_misspelt_method_is_an_unknown_key(here, capsys):
+    """Keys of one method stand beside it, so that the key of the method seems to be absent."""
+    path = Path(write_parameters("p.yaml"))
+    path.write_text(path.read_text().replace("crmethod", "crmehtod"))
+    refused(capsys, ["run", str(path), "--output-dir", "out"], r"got crmehtod \(did you mean crmethod\?\)$")
+
+
 WRONG = [
     ("images", "a.fits", "list"),
     ("images", [1, 2, 3], "list"),

@@ -229,6 +229,7 @@ def test_wrong_images():
     for call, sentence in (
         (lambda: LACosmicDetector()(ccd.data, NOISE), "ccd must be a CCDData; got ndarray"),
         (lambda: LACosmicDetector()(ccd, electrons), "ccd must be in the unit of its noise, electron; got adu"),
+        (lambda: LACosmicDetector()(ccd, 5), "noise must be a NoiseModel, such as NoiseModel.*; got int"),
         (lambda: Columns((1,))(ccd, NOISE, clean=True), "clean must be False for Columns, which does not clean"),
         (lambda: LACosmicDetector()(CCDData(np.ones(5), unit="adu"), NOISE), "ccd must be a 2-D image; got 1"),
     ):

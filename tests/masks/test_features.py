@@ -113,6 +113,13 @@ def test_refuses(codes):
         find_features(mask_set(codes), name="MEDIAN")
 
 
+def test_a_stack_lists_its_masks(stack):
+    with pytest.raises(InputError, match=r"one of MEDIANCR, MEANCRT, CRMASK1, .*, problematic; got 'CRMASK9'"):
+        stack.features("CRMASK9")
+    with pytest.raises(InputError, match=r"one of MEDIANCR, .* got 'MEDIANC' \(did you mean 'MEDIANCR'\?\)"):
+        stack.plot.mask("MEDIANC")
+
+
 def test_against_simulated_truth(tmp_path):
     simulated = make_stack("imaging", (250, 260), hit_rate=0.02, seed=8)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)

@@ -186,8 +186,8 @@ class Instrument:
             self._note(words)
         if isinstance(value, list | tuple) or np.ndim(value):
             if getattr(value, "ndim", 1) != 1 or len(value) != n:
-                shape = getattr(value, "shape", (len(value),))
-                raise InputError(f"exptime must be one value, or {n} for as many exposures; got {shape}")
+                found = f"{value.ndim} dimensions" if getattr(value, "ndim", 1) != 1 else len(value)
+                raise InputError(f"exptime must be one value, or {n} for as many exposures; got {found}")
             value = value[number - 1]
         return check_quantity("exptime", value, u.s, minimum=0, exclusive=True)
 

@@ -177,6 +177,11 @@ def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.nd
         raise InputError(f"ccd must be a CCDData; got {type(ccd).__name__}")
     if ccd.data.ndim != 2:
         raise InputError(f"ccd must be a 2-D image; got {ccd.data.ndim} dimensions")
+    if not isinstance(noise, NoiseModel):
+        raise InputError(
+            "noise must be a NoiseModel, such as NoiseModel(gain=2 * u.electron / u.adu, readnoise=6 * u.electron); "
+            f"got {type(noise).__name__}"
+        )
     if ccd.unit != noise.unit:
         raise InputError(f"ccd must be in the unit of its noise, {noise.unit}; got {unit_words(ccd.unit)}")
     plane = plane_of(as_given(ccd, 1, Reading()), 0.0, readnoise=noise.readnoise_in_unit)
