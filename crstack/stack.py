@@ -31,14 +31,15 @@ from crstack.stages.arguments import (
     allow_work,
     detections_for,
     made_by,
+    workspace_for,
 )
 from crstack.stages.combining import cleaned, combined
 from crstack.stages.levels import warn_of_levels
-from crstack.stages.masks import check_masks, masks_by
+from crstack.stages.masks import check_plausibility, masks_by
 from crstack.stages.measured import MeasuredStack
 from crstack.stages.views import InDiagram, features_of_mask, in_diagram_of, summary_of
-from crstack.utils.memory import Workspace, limited_memory
-from crstack.utils.process_memory import MemoryLimit, check_mem_limit
+from crstack.utils.memory import limited_memory
+from crstack.utils.process_memory import MemoryLimit
 from crstack.utils.progress import progress_to
 from crstack.utils.summary import Summary
 from crstack.utils.threads import limited_threads, with_limited_threads
@@ -182,12 +183,7 @@ class CRStack(MeasuredStack):
             seeing=seeing,
             differences=differences,
         )
-        workspace = Workspace(
-            check_mem_limit(mem_limit),
-            equalization.of_whole_images,
-            equalization.bytes_per_pixel,
-            equalization.bytes_in_regions,
-        )
+        workspace = workspace_for(mem_limit, equalization)
         with limited_threads(n_threads), limited_memory(workspace):
             given = load_exposures(
                 exposures,
@@ -293,7 +289,7 @@ class CRStack(MeasuredStack):
 
         with progress_to(progress) as report:
             masks = masks_by(chosen, self.prepared, detected, rules, report)
-        check_masks(masks, self.prepared, max_fraction)
+        check_plausibility(masks, self.prepared, max_fraction)
         self._masks = masks
         shown = in_diagram_of(masks)
         if shown.diagram is not None:
@@ -347,7 +343,7 @@ class CRStack(MeasuredStack):
             "meanjoint" needs masks of the joint decision.
         masks : MaskSet, optional
             Masks to apply. By default `latest_masks`, except for "mean", "median" and "min". The values of these three
-            do not depend on masks. If masks are given, their variances include the exposures that are hit.
+            do not depend on masks. Their variances allow for the hits of the masks that are given.
         full_output : bool, optional
             Return count and flags too.
         use_auxmedian : bool, optional

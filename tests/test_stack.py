@@ -187,6 +187,7 @@ def test_progress_is_handed_in(simulated):
             r"method must be one of joint, mmcosmic; got 'jiont' \(did you mean 'joint'",
         ),
         ({"method": "pycosmic"}, InputError, "got the detector 'pycosmic': pass it as aux"),
+        ({"method": PyCosmicDetector()}, InputError, "got the detector PyCosmicDetector: pass it as aux"),
         ({"method": 3}, InputError, 'method must be a Method, the name of one or "auto"; got 3'),
         ({"method": "joint", "boundary": None}, InputError, "boundary must be left out for JointPosterior; got None"),
         ({"method": MMCosmic("spline"), "boundary": "spline"}, InputError, "boundary must be given once"),

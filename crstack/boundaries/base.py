@@ -278,7 +278,7 @@ def boundary_values(boundary: Callable[[np.ndarray], np.ndarray], min2d: np.ndar
         raise PluginError(f"the boundary of {name} must be finite numbers everywhere; got {values.dtype} with others")
     if (values[where] < 0).any():
         raise PluginError(
-            f"the boundary of {name} must be finite and positive everywhere, because it is the largest T - min2d of "
+            f"the boundary of {name} must be finite and 0 or more everywhere, because it is the largest T - min2d of "
             f"noise; got {values[where].min():.4g}"
         )
     return values

@@ -44,7 +44,7 @@ class PiecewiseBoundary(BoundaryModel):
         Parameters
         ----------
         diagram : `~crstack.diagram.MMDiagram` or None
-            Not used.
+            Its unit is that of the exposures. Points without units need no diagram.
 
         Returns
         -------

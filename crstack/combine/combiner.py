@@ -42,8 +42,7 @@ class Combiner:
     statistics : OrderStatistics
         Of these exposures.
     masks : MaskSet, optional
-        Needed by all but "mean", "median" and "min". If given, the variances of these three include which exposures
-        are hit.
+        Needed by all but "mean", "median" and "min". If given, the variances of these three allow for the hits.
     use_auxmedian : bool, optional
         Replace hits by the detector's cleaned median instead of min2d.
     variance : {"model", "sample"}, optional

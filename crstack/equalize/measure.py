@@ -50,8 +50,8 @@ SLOPING = ("slope", "surface")
 #: least decrease of chi squared by which one of two fits of the throughputs is better, and largest difference of
 #: throughputs that agree
 LEAST_GAIN, APART = 60.0, 0.05
-#: they agree surely if, after this number of rounds, they differ by this share of it, in this many times more pixels
-#: than are needed
+#: they agree surely if, after this number of rounds, they differ by less than this share of that difference, in this
+#: many times the pixels that are needed
 FIRST_ROUNDS, SURELY, ENOUGH = 2, 0.4, 10
 #: fewest pixels with structure that decide between the two fits; largest mean misfit of a value, in variances, of a
 #: fit that describes the exposures

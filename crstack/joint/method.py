@@ -49,9 +49,9 @@ class JointPosterior(Method):
     probability : float, optional
         Instead of ``mask``: values with a higher probability are masked; between 0 and 1.
     false_alarm : float, optional
-        Instead of ``mask``: the fraction of clean values that are flagged. Flagged values that touch count as one. The
-        threshold comes from simulations. Values that touch a flagged one are added if their probability exceeds one
-        half.
+        Instead of ``mask``: the fraction of clean values that are flagged, above 0 and at most 0.01. Flagged values
+        that touch count as one. The threshold comes from simulations. Values that touch a flagged one are added if
+        their probability exceeds one half.
     n_fits : int, optional
         Steps of expectation maximisation that fit the population of hits, in each sweep.
     n_sweeps : int, optional

@@ -15,6 +15,7 @@ from crstack.detections import AUX_NOISE, AuxNoise, Detections
 from crstack.detectors.base import Detector
 from crstack.detectors.choice import as_detector
 from crstack.diagram import MMDiagram
+from crstack.equalize.settings import Equalization
 from crstack.equalize.terms.response import ResponseSettings
 from crstack.exceptions import InputError
 from crstack.exposures import Keyword
@@ -24,7 +25,7 @@ from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import nbinom_shape_of_stack
 from crstack.prepared import PreparedStack, Progress
 from crstack.utils.memory import Workspace
-from crstack.utils.process_memory import MemoryLimit
+from crstack.utils.process_memory import MemoryLimit, check_mem_limit
 from crstack.utils.registry import DETECTORS, METHODS
 from crstack.utils.validation import check_choice
 
@@ -48,6 +49,7 @@ __all__ = [
     "made_by",
     "rules_for",
     "with_diagram",
+    "workspace_for",
 ]
 
 AUTO = "auto"
@@ -166,6 +168,10 @@ def chosen_method(
             raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
         else:
             _refuse_names_of_the_command(method)
+    elif isinstance(method, Detector):
+        raise InputError(
+            f"method must be that of a whole stack; got the detector {type(method).__name__}: pass it as aux"
+        )
     chosen = as_method(method)
     if not isinstance(chosen, MMCosmic):
         if not automatic:
@@ -207,6 +213,16 @@ def detections_for(
     check_choice("aux_noise", aux_noise, AUX_NOISE)
     detector = as_detector(aux, vote)
     return None if detector is None else Detections(prepared, detector, aux_noise)
+
+
+def workspace_for(mem_limit: MemoryLimit, equalization: Equalization) -> Workspace:
+    """Place of the large arrays of a stack, where some differences need whole images."""
+    return Workspace(
+        check_mem_limit(mem_limit),
+        equalization.of_whole_images,
+        equalization.bytes_per_pixel,
+        equalization.bytes_in_regions,
+    )
 
 
 def allow_work(workspace: Workspace, n: int, method: Method | None = None, detector: Detector | None = None) -> None:

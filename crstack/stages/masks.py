@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from astropy.table import QTable
 
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
@@ -26,7 +27,7 @@ from crstack.stages.levels import differences_of, without_trails
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
-__all__ = ["KEPT", "check_masks", "masks_by", "masks_of_decision"]
+__all__ = ["KEPT", "check_plausibility", "masks_by", "masks_of_decision"]
 
 #: number of masks that a stack stores; each holds several images
 KEPT = 2
@@ -56,7 +57,7 @@ def masks_by(
     return prepared.once("masks", (method, detected, rules), compute, keep=KEPT)
 
 
-def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | None) -> None:
+def check_plausibility(masks: MaskSet, prepared: PreparedStack, max_fraction: float | None) -> None:
     """Warn about masks that are not plausible, and about shifts that the headers contradict.
 
     Parameters
@@ -112,22 +113,7 @@ def masks_of_decision(
     """
     exposures, flux = prepared.exposures, prepared.known.flux
     _warn_of_given_offsets(decision, prepared.equalization)
-    codes, sources, trails, of_sources, sentences = classified(
-        decision.codes,
-        exposures,
-        rules,
-        lambda: differences_of(decision, prepared),
-        shifts=_shifts_to_compare(decision, prepared),
-        unmeasured=_unmeasured(prepared.equalization),
-    )
-    # where the exposures are not aligned, stars look like sources of some exposures: `check_masks` names this cause
-    found = sentences if is_misaligned(decision, exposures, len(sources)) else [*of_sources, *sentences]
-    measured, offsets = measured_of(decision), prepared.known.offsets
-    shifts = measured.shifts if measured else offsets.values if offsets else None
-    moved = [codes[exposure_name(i)] == Code.MOVED for i in range(len(exposures))]
-    cause = sentence_of_traces(trails, len(sources), exposures, shifts=shifts, moved=moved)
-    for sentence in found if cause is None else [cause]:
-        warn_user(sentence)
+    codes, sources, trails = _codes_of_decision(decision, prepared, rules)
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
@@ -151,6 +137,31 @@ def masks_of_decision(
         return masks
     report_stage(progress, "masking MEANCR")
     return _with_meancr(masks, decision, prepared, detected, rules)
+
+
+def _codes_of_decision(decision: Decision, prepared: PreparedStack, rules: MaskRules) -> tuple[dict, QTable, tuple]:
+    """Codes by mask, with those of flagged values that are not hits; the sources and the trails among these values.
+
+    Warnings name them, or the cause for which they are flagged.
+    """
+    exposures = prepared.exposures
+    codes, sources, trails, of_sources, sentences = classified(
+        decision.codes,
+        exposures,
+        rules,
+        lambda: differences_of(decision, prepared),
+        shifts=_shifts_to_compare(decision, prepared),
+        unmeasured=_unmeasured(prepared.equalization),
+    )
+    # where the exposures are not aligned, stars look like sources of some exposures: `check_plausibility` names this
+    found = sentences if is_misaligned(decision, exposures, len(sources)) else [*of_sources, *sentences]
+    measured, offsets = measured_of(decision), prepared.known.offsets
+    shifts = measured.shifts if measured else offsets.values if offsets else None
+    moved = [codes[exposure_name(i)] == Code.MOVED for i in range(len(exposures))]
+    cause = sentence_of_traces(trails, len(sources), exposures, shifts=shifts, moved=moved)
+    for sentence in found if cause is None else [cause]:
+        warn_user(sentence)
+    return codes, sources, trails
 
 
 def _warn_of_given_offsets(decision: Decision, settings: Equalization) -> None:

@@ -292,7 +292,7 @@ WRONG_FITS = {
     odd(lambda min2d: min2d.ravel()): r"boundary of Odd must have the shape \(2, 2\) of min2d; got \(4,\)",
     odd(lambda min2d: 3.0): r"boundary of Odd must have the shape \(2, 2\) of min2d; got float",
     odd(lambda min2d: min2d * NAN): "boundary of Odd must be finite numbers everywhere",
-    odd(lambda min2d: np.full(min2d.shape, -3.0)): "boundary of Odd must be finite and positive everywhere",
+    odd(lambda min2d: np.full(min2d.shape, -3.0)): "boundary of Odd must be finite and 0 or more everywhere",
     odd(lambda min2d: min2d > 0): "boundary of Odd must be finite numbers everywhere; got bool",
 }
 

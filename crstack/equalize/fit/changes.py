@@ -228,7 +228,8 @@ def _without_noise(change, own):
     """A change (ny, nx) and its variance, less what is noise.
 
     Where the change of single pixels is mostly noise, its mean in boxes may not be: the faint light of stars and large
-    sources moves with the scene too. What is noise in pixels is replaced by means in boxes, as far as they are more.
+    sources moves with the scene too. What is noise in pixels is replaced by means in boxes, as far as these exceed
+    their noise.
     """
     rest, left = change, np.float32(1)
     found, variance = np.zeros_like(change), np.zeros_like(change)

@@ -1,4 +1,4 @@
-"""Lines along rows or columns that only one exposure has, such as trails: no terms along rows and columns."""
+"""Lines along rows or columns that only one exposure has, such as trails. They are no terms along rows and columns."""
 
 from dataclasses import dataclass
 from itertools import pairwise
