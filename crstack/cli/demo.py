@@ -1,6 +1,7 @@
 """``crstack demo``: simulated exposures, a run on them, and a comparison with the truth."""
 
 from pathlib import Path
+from shlex import quote
 
 import astropy.units as u
 import numpy as np
@@ -80,6 +81,10 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
     _compare(masks, simulated)
     _compare_images(directory / "results", simulated)
     _what_next(directory, method, int(np.count_nonzero(simulated.hit_mask(N_SIGMA).sum(axis=0) >= 2)))
+    if not method.is_joint:
+        log.note("Or use the joint decision, on the same exposures:")
+        same = f"--seed {seed} --scene {scene} --shape {shape[0]} {shape[1]}"
+        log.note("    crstack demo %s %s --method joint", quote(f"{directory}_joint"), same)
 
 
 def _check_directory(directory, overwrite):
@@ -176,7 +181,5 @@ def _what_next(directory, method, n_coincident):
         log.note("    %s", words)
     log.note("")
     log.note("Change %s and run it again:", directory / "params.yaml")
-    log.note("    crstack run %s --output-dir %s", directory / "params.yaml", directory / "results2")
-    if not method.is_joint:
-        log.note("Or use the joint decision of all exposures:")
-        log.note("    crstack demo %s_joint --method joint", directory)
+    parameters, output = quote(str(directory / "params.yaml")), quote(str(directory / "results2"))
+    log.note("    crstack run %s --output-dir %s", parameters, output)

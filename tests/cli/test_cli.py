@@ -101,6 +101,8 @@ def test_demo_of_mmcosmic(tmp_path, monkeypatch, capsys):
     assert main(["demo", str(tmp_path / "demo"), *arguments]) == 0
     out = capsys.readouterr().out
     assert "histogram2d" in out.split("What next")[1]
+    # the same exposures, whose results can be compared
+    assert "demo_joint --seed 1 --scene slit --shape 90 100 --method joint\n" in out
     assert len(list((tmp_path / "demo/results").glob("*.fits"))) == 8
     assert str(read_configuration(tmp_path / "demo" / "params.yaml").crmethod) == "mm_pycosmic"
 
