@@ -58,7 +58,7 @@ class Method(ABC):
         Returns
         -------
         decision : Decision
-            Codes of each mask, with all results that the method knows.
+            Codes of each mask, with all results of the method.
         """
 
     def bytes_per_pixel(self, n: int) -> float | None:

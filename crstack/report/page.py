@@ -190,9 +190,11 @@ def _hits_words(report):
 
 def _note_of_peak(report):
     """Note on the peaks of the table."""
+    n_exposures = sum(layer.exposure is not None for layer in report.layers)
+    min2d = "the lowest value of a pixel" if n_exposures <= 3 else "the mean of the lowest values of a pixel"
     words = (
-        f"the highest value of an exposure above min2d, the mean of its lowest values; in {report.unit}. Tables and "
-        "figures of the hits of MEDIANCR have the highest value of the median above min2d, which is lower"
+        f"the highest value of an exposure above min2d, {min2d}; in {report.unit}. Tables and figures of the hits of "
+        "MEDIANCR have the highest value of the median above min2d, which is lower"
     )
     return (("peak", words),)
 
