@@ -6,7 +6,8 @@ import pytest
 
 from crstack import CRStack
 from crstack.datasets import make_stack
-from crstack.equalize.fit.kernel import PixelsToFit, _more_on_contrast, _Normal
+from crstack.equalize.fit.kernel import PixelsToFit
+from crstack.equalize.fit.kernel_equations import NormalEquations, _more_on_contrast
 from crstack.equalize.fit.kernel_terms import SIZE
 
 SHAPE, SKY, READNOISE = (150, 200), 120.0, 5.0
@@ -62,7 +63,7 @@ def test_stars_are_sharper_from_a_change_of_their_second_moment_on(change, sharp
     difference, light = (one[half:-half, half:-half].ravel() for one in (image(2.6 - change) - common, common))
     folds = np.arange(light.size) % 2 == 0
     pixels = PixelsToFit(difference[None], light[None] + 100, steps[None, ::-1], light, folds)
-    normal = _Normal(pixels, least_share=0.05)
+    normal = NormalEquations(pixels, least_share=0.05)
     assert normal._is_sharper(normal.matrices[0], normal.vectors[0], SIZE) == sharper
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crstack.equalize import measure
-from crstack.equalize.fit import kernel, line_orders, line_rounds, misfit
+from crstack.equalize.fit import kernel, kernel_equations, line_orders, line_rounds, misfit
 from crstack.equalize.fit.kernel_terms import SIZE, KernelTerms
 from crstack.equalize.fit.lines import LINES
 from crstack.equalize.fit.surfaces import Mesh
@@ -91,9 +91,9 @@ def test_one_seeing_of_all_stars_needs_no_second_robust_fit(monkeypatch, varies)
     pixels = kernel.PixelsToFit(
         targets, np.full((n, m), 100.0), surroundings, np.full(m, 500.0), positions[0] > 0, positions
     )
-    full, basis = kernel._Normal(pixels, 0.01), KernelTerms(1).basis(SIZE)
-    weights, done = kernel._RobustFit.weights, []
-    monkeypatch.setattr(kernel._RobustFit, "weights", lambda *some: done.append(1) or weights(*some))
+    full, basis = kernel_equations.NormalEquations(pixels, 0.01), KernelTerms(1).basis(SIZE)
+    weights, done = kernel_equations._RobustFit.weights, []
+    monkeypatch.setattr(kernel_equations._RobustFit, "weights", lambda *some: done.append(1) or weights(*some))
     found = kernel._seeing_over_image(pixels, 0.01, False, full, basis)
     assert (found is not None) == varies
     assert len(done) == (n if varies else 0)
