@@ -55,7 +55,7 @@ class NoisyPixels:
 def noisy_pixels(masks: MaskSet, exposures: Exposures) -> NoisyPixels | None:
     """Count flagged values in single pixels whose other values do not scatter as stated.
 
-    A hit says nothing about the other exposures of its pixel. Where noise is flagged instead, these scatter as much.
+    A hit does not change the other values of its pixel. If noise was flagged instead, they scatter too much as well.
 
     Parameters
     ----------
