@@ -8,7 +8,6 @@ import numpy as np
 from crstack.equalize.fit.by_bands import ExposuresByBands
 from crstack.equalize.fit.cold import cold_pixels
 from crstack.equalize.fit.common_image import CONTRAST
-from crstack.equalize.fit.course_of_lines import courses_along
 from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.dark_parts import describes_more_than_noise, sky_with_dark_parts
 from crstack.equalize.fit.differences import NAMES, Differences
@@ -16,13 +15,14 @@ from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.kernel_steps import steps_of_kernels
-from crstack.equalize.fit.line_orders import with_lines
-from crstack.equalize.fit.line_rounds import polish
-from crstack.equalize.fit.lines_of_model import fit_line_terms
+from crstack.equalize.fit.line_fits.line_orders import with_lines
+from crstack.equalize.fit.line_fits.line_rounds import polish
+from crstack.equalize.fit.line_fits.lines_of_model import fit_line_terms
+from crstack.equalize.fit.line_fits.needed_lines import least_decrease
+from crstack.equalize.fit.lines.course_of_lines import courses_along
+from crstack.equalize.fit.lines.own_lines import with_own_lines
+from crstack.equalize.fit.lines.own_trails import with_own_trails
 from crstack.equalize.fit.misfit import criterion
-from crstack.equalize.fit.needed_lines import least_decrease
-from crstack.equalize.fit.own_lines import with_own_lines
-from crstack.equalize.fit.own_trails import with_own_trails
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.fit.saturated import with_saturated_stars

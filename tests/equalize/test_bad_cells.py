@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from crstack.equalize import measure_differences
-from crstack.equalize.fit.bad_cells import complete
-from crstack.equalize.fit.lines import fit_lines
+from crstack.equalize.fit.lines.bad_cells import complete
+from crstack.equalize.fit.lines.lines import fit_lines
 
 READ_NOISE = 4.0
 #: columns, in the core of a line that rises, in which the last exposure has bad values

@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 from scipy.special import ndtr
 
 from crstack import CRStack, JointPosterior
-from crstack.equalize.fit.beyond_edges import add_light_from_beyond
+from crstack.equalize.fit.kernels.beyond_edges import add_light_from_beyond
 
 SHAPE, SKY, READNOISE = (160, 180), 100.0, 4.0
 #: pixels of the wide exposure that hold visible light of the star

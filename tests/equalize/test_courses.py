@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.fit.course_of_lines import changed_courses, course_of_lines
-from crstack.equalize.fit.courses import Course
-from crstack.equalize.fit.line_hits import LineHits
-from crstack.equalize.fit.lines import fit_lines
-from crstack.equalize.fit.straight_lines import straight_part
+from crstack.equalize.fit.lines.course_of_lines import changed_courses, course_of_lines
+from crstack.equalize.fit.lines.courses import Course
+from crstack.equalize.fit.lines.line_hits import LineHits
+from crstack.equalize.fit.lines.lines import fit_lines
+from crstack.equalize.fit.lines.straight_lines import straight_part
 from crstack.equalize.measure import measure_differences
 
 SHAPE = (240, 260)

@@ -9,9 +9,9 @@ from scipy.special import ndtr
 
 from crstack import CRStack, JointPosterior
 from crstack.equalize import measure_differences
-from crstack.equalize.fit.changes import _through, largest_blur
-from crstack.equalize.fit.kernel_terms import KernelTerms, split_kernel
-from crstack.equalize.fit.lines import fit_lines
+from crstack.equalize.fit.kernels.changes import _through, largest_blur
+from crstack.equalize.fit.kernels.kernel_terms import KernelTerms, split_kernel
+from crstack.equalize.fit.lines.lines import fit_lines
 from crstack.equalize.fit.surfaces import Mesh, smooth_surface
 from crstack.equalize.terms.steps import _least_rest, moved, whole_steps
 from crstack.equalize.variance.deviations import deviations_squared

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crstack.equalize import measure_differences
-from crstack.equalize.fit.drift import drift_of, positions_of
+from crstack.equalize.fit.kernels.drift import drift_of, positions_of
 from crstack.equalize.variance.place_variance import place_variance
 
 SHAPE, SKY, READNOISE = (260, 300), 150.0, 6.0

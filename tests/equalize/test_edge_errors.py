@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack
 from crstack.datasets import make_stack
-from crstack.equalize.fit.edge_errors import as_far_as_seen
+from crstack.equalize.fit.kernels.edge_errors import as_far_as_seen
 
 SHAPE, NOISE2 = (20, 300), np.float32(25)
 

@@ -11,7 +11,7 @@ from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize import Equalization
 from crstack.equalize.fit.given_seeing import seeing_kernels
-from crstack.equalize.fit.kernel_terms import split_kernel
+from crstack.equalize.fit.kernels.kernel_terms import split_kernel
 from crstack.exceptions import InputError
 from crstack.joint.expected import _moved
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.fit.kernel_equations import _structure_share
+from crstack.equalize.fit.kernels.kernel_equations import _structure_share
 
 
 def test_the_share_of_structure_is_that_beyond_the_noise():

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from crstack.equalize import measure_differences
-from crstack.equalize.fit.changes import change_by_step
 from crstack.equalize.fit.kernel_steps import steps_of_kernels
+from crstack.equalize.fit.kernels.changes import change_by_step
 from crstack.equalize.terms.steps import whole_steps
 
 READNOISE = 4.0

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crstack.equalize.fit import lines, lines_of_model, misfit, needed_lines
+from crstack.equalize.fit import misfit
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.fit_settings import FitSettings
-from crstack.equalize.fit.lines import LINES, lines_gain
+from crstack.equalize.fit.line_fits import lines_of_model, needed_lines
+from crstack.equalize.fit.lines import lines
+from crstack.equalize.fit.lines.lines import LINES, lines_gain
 
 BY_NAME = {(one.setting, one.axis): one for one in LINES}
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from crstack import CRStack
 from crstack.datasets.hits import make_hits
-from crstack.equalize.fit.lines import LineTerm, lines_gain
+from crstack.equalize.fit.lines.lines import LineTerm, lines_gain
 from crstack.equalize.fit.object_part import at_other_places, change_of_object, has_trace, without_sky
 
 SHAPE, READNOISE, SKY = (120, 200), 4.0, 40.0

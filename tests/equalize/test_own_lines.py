@@ -8,7 +8,7 @@ from crstack import Code, CRStack
 from crstack.datasets import make_stack
 from crstack.datasets.hits import make_hits
 from crstack.equalize import measure_differences
-from crstack.equalize.fit.own_lines import lines_of_one_exposure, with_own_lines
+from crstack.equalize.fit.lines.own_lines import lines_of_one_exposure, with_own_lines
 from crstack.exceptions import CRStackWarning
 
 SHAPE = (160, 180)

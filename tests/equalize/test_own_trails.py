@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.fit.own_trails import with_own_trails
+from crstack.equalize.fit.lines.own_trails import with_own_trails
 from crstack.equalize.measure import measure_differences
 
 SHAPE, SKY, READNOISE = (300, 320), 200.0, 5.0

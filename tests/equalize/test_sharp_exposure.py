@@ -6,9 +6,9 @@ import pytest
 
 from crstack import CRStack
 from crstack.datasets import make_stack
-from crstack.equalize.fit.kernel import PixelsToFit
-from crstack.equalize.fit.kernel_equations import NormalEquations, _more_on_contrast
-from crstack.equalize.fit.kernel_terms import SIZE
+from crstack.equalize.fit.kernels.kernel import PixelsToFit
+from crstack.equalize.fit.kernels.kernel_equations import NormalEquations, _more_on_contrast
+from crstack.equalize.fit.kernels.kernel_terms import SIZE
 
 SHAPE, SKY, READNOISE = (150, 200), 120.0, 5.0
 

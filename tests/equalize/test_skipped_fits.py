@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from crstack.equalize import measure
-from crstack.equalize.fit import kernel, kernel_equations, line_orders, line_rounds, misfit
-from crstack.equalize.fit.kernel_terms import SIZE, KernelTerms
-from crstack.equalize.fit.lines import LINES
+from crstack.equalize.fit import misfit
+from crstack.equalize.fit.kernels import kernel, kernel_equations
+from crstack.equalize.fit.kernels.kernel_terms import SIZE, KernelTerms
+from crstack.equalize.fit.line_fits import line_orders, line_rounds
+from crstack.equalize.fit.lines.lines import LINES
 from crstack.equalize.fit.surfaces import Mesh
 
 #: what terms along rows and columns change

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crstack.equalize.fit import line_orders
-from crstack.equalize.fit.lines import LineTerm, fit_lines
+from crstack.equalize.fit.line_fits import line_orders
+from crstack.equalize.fit.lines.lines import LineTerm, fit_lines
 from crstack.equalize.measure import measure_differences
 
 SHAPE = (200, 240)

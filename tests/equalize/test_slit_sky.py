@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from crstack.datasets import make_stack
-from crstack.equalize.fit.slit_sky import sky_in_slits, slit_length
+from crstack.equalize.fit.lines.slit_sky import sky_in_slits, slit_length
 from crstack.equalize.measure import measure_differences
 
 SHAPE = (300, 350)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.fit.straight_lines import straight_part
+from crstack.equalize.fit.lines.straight_lines import straight_part
 
 SHAPE = (200, 240)
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)

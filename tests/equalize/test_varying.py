@@ -10,10 +10,17 @@ from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
 from crstack.equalize import measure, measure_differences
-from crstack.equalize.fit.changes import change_by_kernel
-from crstack.equalize.fit.drift import positions_of
-from crstack.equalize.fit.kernel_terms import SIZE
-from crstack.equalize.fit.varying import KERNELS, PARTS, POWERS, corners_less_centre, varying_change, varying_rows
+from crstack.equalize.fit.kernels.changes import change_by_kernel
+from crstack.equalize.fit.kernels.drift import positions_of
+from crstack.equalize.fit.kernels.kernel_terms import SIZE
+from crstack.equalize.fit.kernels.varying import (
+    KERNELS,
+    PARTS,
+    POWERS,
+    corners_less_centre,
+    varying_change,
+    varying_rows,
+)
 from crstack.utils import threads
 from crstack.utils.pixels import informative_box
 

@@ -6,14 +6,14 @@ from threading import Lock
 
 import numpy as np
 
-from crstack.equalize.fit.changes import largest_blur
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.differences import Differences
-from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.fine_surfaces import FEWEST, fine_mesh, surfaces_with_regions
 from crstack.equalize.fit.found_differences import fitted_terms
-from crstack.equalize.fit.kernel import fit_kernels, joined
-from crstack.equalize.fit.kernel_terms import SIZE
+from crstack.equalize.fit.kernels.changes import largest_blur
+from crstack.equalize.fit.kernels.drift import positions_of
+from crstack.equalize.fit.kernels.kernel import fit_kernels, joined
+from crstack.equalize.fit.kernels.kernel_terms import SIZE
 from crstack.equalize.fit.rounds import (
     LEAST_SHARES,
     flat_pixels,

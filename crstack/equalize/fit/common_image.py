@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.fit.lines.line_hits import LineHits
 from crstack.equalize.terms.steps import entered, shown_by_two
 from crstack.statistics import sort_exposures
 from crstack.utils.pixels import contrast_of

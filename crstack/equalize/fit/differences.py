@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from astropy.table import Column, Table
 
-from crstack.equalize.fit.kernel_terms import KernelTerms, split_kernel
+from crstack.equalize.fit.kernels.kernel_terms import KernelTerms, split_kernel
+from crstack.equalize.fit.kernels.varying import corners_less_centre
 from crstack.equalize.fit.surfaces import Mesh
-from crstack.equalize.fit.varying import corners_less_centre
 from crstack.utils.memory import empty_image, in_files
 from crstack.utils.threads import row_bands
 
@@ -66,8 +66,8 @@ class Differences:
         (N, 2, 2) change of the shift (dx, dy) from the centre of the image to its edges along (x, y), pixels; 0 where
         the shift is the same everywhere.
     varying : `~numpy.ndarray` or None
-        (N, PARTS, POWERS) change of the kernel over the image, see ``crstack.equalize.fit.varying``; 0 where it is the
-        same everywhere. The shifts that change over the image are part of it.
+        (N, PARTS, POWERS) change of the kernel over the image, see ``crstack.equalize.fit.kernels.varying``; 0 where it
+        is the same everywhere. The shifts that change over the image are part of it.
     hot : tuple of float
         Dark charge of the hot pixels of each exposure, relative to the mean of the exposures; empty if it is the same.
     pattern : tuple of float

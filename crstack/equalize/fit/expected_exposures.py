@@ -4,15 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.equalize.fit.beyond_edges import add_light_from_beyond
-from crstack.equalize.fit.changes import (
-    add_unseen,
-    change_by_kernel,
-    change_by_step,
-    unseen_light,
-    unseen_pixels,
-    without_hot,
-)
 from crstack.equalize.fit.common_image import (
     CLIP_SIGMA,
     CONTRAST,
@@ -22,16 +13,25 @@ from crstack.equalize.fit.common_image import (
     middle_of,
     scene_of_two,
 )
-from crstack.equalize.fit.drift import positions_of
-from crstack.equalize.fit.edge_errors import as_far_as_seen
 from crstack.equalize.fit.fit_settings import BY_DEFAULT
 from crstack.equalize.fit.found_differences import found_differences
 from crstack.equalize.fit.hot import hot_pixels_at_rest
 from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
-from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, split_kernel
+from crstack.equalize.fit.kernels.beyond_edges import add_light_from_beyond
+from crstack.equalize.fit.kernels.changes import (
+    add_unseen,
+    change_by_kernel,
+    change_by_step,
+    unseen_light,
+    unseen_pixels,
+    without_hot,
+)
+from crstack.equalize.fit.kernels.drift import positions_of
+from crstack.equalize.fit.kernels.edge_errors import as_far_as_seen
+from crstack.equalize.fit.kernels.kernel_terms import SIZE, ladder_of, split_kernel
+from crstack.equalize.fit.kernels.varying import PARTS, POWERS
 from crstack.equalize.fit.object_part import objects_of, with_own_sky
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
-from crstack.equalize.fit.varying import PARTS, POWERS
 from crstack.equalize.terms.hot_pixels import medians_around
 from crstack.equalize.terms.steps import confirmed_steps, moved, shown_by_two, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crstack.equalize.fit.courses import Course
+from crstack.equalize.fit.lines.courses import Course
 
 __all__ = ["BY_DEFAULT", "FitSettings"]
 
@@ -30,7 +30,7 @@ class FitSettings:
     steps : tuple of (int, int) or None
         Shifts (dx, dy) in whole pixels, if they are known.
     courses : mapping
-        The `~crstack.equalize.fit.courses.Course` of lines along an axis, by axis, where they are not straight.
+        The `~crstack.equalize.fit.lines.courses.Course` of lines along an axis, by axis, where they are not straight.
     """
 
     start: np.ndarray | None = None

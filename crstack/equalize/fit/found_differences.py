@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from crstack.equalize.fit.changes import largest_blur
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.differences import Differences
-from crstack.equalize.fit.kernel_terms import moment_errors
+from crstack.equalize.fit.kernels.changes import largest_blur
+from crstack.equalize.fit.kernels.kernel_terms import moment_errors
 
 __all__ = ["fitted_terms", "found_differences"]
 

@@ -7,7 +7,7 @@ from scipy.special import erf
 
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
-from crstack.equalize.fit.kernel_terms import SIZE, KernelTerms
+from crstack.equalize.fit.kernels.kernel_terms import SIZE, KernelTerms
 from crstack.utils.normal import FWHM_PER_SIGMA
 
 __all__ = ["seeing_changes", "seeing_kernels"]

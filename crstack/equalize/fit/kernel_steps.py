@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.equalize.fit.kernel_terms import split_kernel
+from crstack.equalize.fit.kernels.kernel_terms import split_kernel
 from crstack.equalize.terms.steps import LARGEST, steps_of
 
 __all__ = ["steps_of_kernels"]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
-from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.fit.lines.line_hits import LineHits
 from crstack.equalize.terms.steps import moved
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import map_images

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.common_image import CONTRAST
-from crstack.equalize.fit.straight_lines import straight_blocks, straight_part
+from crstack.equalize.fit.lines.straight_lines import straight_blocks, straight_part
 from crstack.equalize.terms.steps import moved
 from crstack.utils.medians import median_of_values
 
@@ -55,7 +55,7 @@ def has_lines(image, variance, axis, course=None):
         (ny, nx) common image, and variance of one exposure there, electrons and their squares.
     axis : {"x", "y"}
         Axis along the lines.
-    course : ~crstack.equalize.fit.courses.Course, optional
+    course : ~crstack.equalize.fit.lines.courses.Course, optional
         Course of these lines, if they are not straight.
 
     Returns
@@ -91,7 +91,7 @@ def has_trace(image, variance, axis, across=None):
         (ny, nx) common image, and variance of one exposure there, electrons and their squares.
     axis : {"x", "y"}
         Axis along the trace.
-    across : ~crstack.equalize.fit.courses.Course, optional
+    across : ~crstack.equalize.fit.lines.courses.Course, optional
         Course of the lines across the trace, if they are not straight.
 
     Returns

@@ -6,9 +6,9 @@ from scipy import ndimage
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.fine_surfaces import FEWEST as FEWEST_OF_FINE
 from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
-from crstack.equalize.fit.kernel import PixelsToFit, fit_kernels
-from crstack.equalize.fit.kernel_equations import drift_rows
-from crstack.equalize.fit.kernel_terms import SIZE
+from crstack.equalize.fit.kernels.kernel import PixelsToFit, fit_kernels
+from crstack.equalize.fit.kernels.kernel_equations import drift_rows
+from crstack.equalize.fit.kernels.kernel_terms import SIZE
 from crstack.equalize.fit.object_part import images_of_kernels
 from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
 from crstack.equalize.terms.hot_pixels import hot_pixels

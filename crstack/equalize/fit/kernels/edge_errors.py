@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.kernel_terms import SIZE
-from crstack.equalize.fit.varying import kernels_of, polynomials
+from crstack.equalize.fit.kernels.kernel_terms import SIZE
+from crstack.equalize.fit.kernels.varying import kernels_of, polynomials
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import zero_image
 
@@ -33,7 +33,7 @@ def error_by_edges(scene, kernel, varying, positions):
     scene : `~numpy.ndarray`
         (ny, nx) electrons.
     kernel, varying, positions
-        As for `~crstack.equalize.fit.changes.change_by_kernel`; the sum of the kernel is 0.
+        As for `~crstack.equalize.fit.kernels.changes.change_by_kernel`; the sum of the kernel is 0.
 
     Returns
     -------

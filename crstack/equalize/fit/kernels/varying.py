@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.kernel_terms import DERIVATIVE, SIZE
+from crstack.equalize.fit.kernels.kernel_terms import DERIVATIVE, SIZE
 
 __all__ = ["PARTS", "POWERS", "corners_less_centre", "kernels_of", "polynomials", "varying_change", "varying_rows"]
 

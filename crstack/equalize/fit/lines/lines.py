@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.bad_cells import complete
-from crstack.equalize.fit.line_cells import LineCells, deviations_in
+from crstack.equalize.fit.lines.bad_cells import complete
+from crstack.equalize.fit.lines.line_cells import LineCells, deviations_in
 
 __all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "fit_whole", "lines_gain"]
 

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.drift import drift_of
-from crstack.equalize.fit.edge_errors import error_by_edges
-from crstack.equalize.fit.kernel_terms import SIZE
-from crstack.equalize.fit.varying import varying_change
+from crstack.equalize.fit.kernels.drift import drift_of
+from crstack.equalize.fit.kernels.edge_errors import error_by_edges
+from crstack.equalize.fit.kernels.kernel_terms import SIZE
+from crstack.equalize.fit.kernels.varying import varying_change
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.terms.steps import entered, moved
 from crstack.utils.memory import zero_image
@@ -69,7 +69,7 @@ def change_by_kernel(scene, noise, kernel, drift, varying, positions):
     drift : `~numpy.ndarray`
         (2, 2) change of the shift over the image.
     varying : `~numpy.ndarray`
-        (PARTS, POWERS) change of the kernel over the image, see `~crstack.equalize.fit.varying`.
+        (PARTS, POWERS) change of the kernel over the image, see `~crstack.equalize.fit.kernels.varying`.
     positions : tuple of `~numpy.ndarray`
         (nx,) x and (ny, 1) y of the pixels, from -1 to 1 over the whole image.
 

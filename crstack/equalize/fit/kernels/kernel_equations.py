@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crstack.equalize.fit.kernel_terms import DERIVATIVE, LARGEST_REACH, KernelTerms, split_kernel
+from crstack.equalize.fit.kernels.kernel_terms import DERIVATIVE, LARGEST_REACH, KernelTerms, split_kernel
 from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_threads
 

@@ -32,7 +32,7 @@ def straight_part(image, axis, course=None):
         (ny, nx).
     axis : {"x", "y"}
         The axis.
-    course : ~crstack.equalize.fit.courses.Course, optional
+    course : ~crstack.equalize.fit.lines.courses.Course, optional
         Course of the lines along the axis, if they are not straight.
 
     Returns

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.straight_lines import BLOCK, straight_blocks, straight_part
+from crstack.equalize.fit.lines.straight_lines import BLOCK, straight_blocks, straight_part
 from crstack.equalize.fit.surfaces import linear_weights
 from crstack.utils.pixels import dilate
 
@@ -39,7 +39,7 @@ class LineHits:
     common, limit : `~numpy.ndarray`
         (ny, nx) common image, and largest excess over it of a value without a hit.
     courses : mapping, optional
-        The `~crstack.equalize.fit.courses.Course` of lines along an axis, by axis, where they are not straight.
+        The `~crstack.equalize.fit.lines.courses.Course` of lines along an axis, by axis, where they are not straight.
     """
 
     def __init__(self, common, limit, courses=None):

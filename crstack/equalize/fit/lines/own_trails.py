@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from crstack.equalize.fit.own_lines import copied_bad
+from crstack.equalize.fit.lines.own_lines import copied_bad
 from crstack.lines_in_masks.search import BLOCK, MOST, fitted_line, in_blocks, lengths_in_blocks, line_of_most
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import zero_image

@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
-from crstack.equalize.fit.line_rounds import (
+from crstack.equalize.fit.line_fits.line_rounds import (
     FAINT,
     LAST_ROUNDS,
     added_first,
@@ -15,18 +15,18 @@ from crstack.equalize.fit.line_rounds import (
     polish,
     refine_after_lines,
 )
-from crstack.equalize.fit.lines_of_model import fit_line_terms
-from crstack.equalize.fit.misfit import criterion, criterion_by_own_noise, misfit
-from crstack.equalize.fit.needed_lines import MOST_LINES, courses_that_change, find_line_terms, least_decrease
-from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
-from crstack.equalize.fit.object_rounds import (
+from crstack.equalize.fit.line_fits.lines_of_model import fit_line_terms
+from crstack.equalize.fit.line_fits.needed_lines import MOST_LINES, courses_that_change, find_line_terms, least_decrease
+from crstack.equalize.fit.line_fits.object_rounds import (
     add_object,
     find_response_of_object_first,
     fit_object_and_sky,
     object_across,
     polish_object_and_sky,
 )
-from crstack.equalize.fit.slit_rounds import find_sky_in_slits, refine_with_sky
+from crstack.equalize.fit.line_fits.slit_rounds import find_sky_in_slits, refine_with_sky
+from crstack.equalize.fit.misfit import criterion, criterion_by_own_noise, misfit
+from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
 
 __all__ = ["with_lines"]
 

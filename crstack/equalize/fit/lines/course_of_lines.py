@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.courses import Course
-from crstack.equalize.fit.lines import LineTerm, lines_gain
+from crstack.equalize.fit.lines.courses import Course
+from crstack.equalize.fit.lines.lines import LineTerm, lines_gain
 
 __all__ = ["changed_courses", "course_of_lines", "courses_along"]
 
@@ -40,7 +40,7 @@ def course_of_lines(image):
 
     Returns
     -------
-    course : ~crstack.equalize.fit.courses.Course or None
+    course : ~crstack.equalize.fit.lines.courses.Course or None
         None if there are no lines, or if they are nearly straight.
 
     Notes
@@ -95,7 +95,7 @@ def changed_courses(left, image, variance, least):
     Returns
     -------
     courses : dict
-        A `~crstack.equalize.fit.courses.Course` for each axis along such lines.
+        A `~crstack.equalize.fit.lines.courses.Course` for each axis along such lines.
     """
     found = {}
     for axis, course in courses_along(image, "xy").items():

@@ -1,9 +1,9 @@
 """Which terms along rows and columns a model needs."""
 
-from crstack.equalize.fit.course_of_lines import changed_courses
-from crstack.equalize.fit.kernel_terms import SIZE
-from crstack.equalize.fit.lines import LINES, LineTerm, lines_gain
-from crstack.equalize.fit.lines_of_model import add_line, line_terms_of, regressor_of, restore_line_terms
+from crstack.equalize.fit.kernels.kernel_terms import SIZE
+from crstack.equalize.fit.line_fits.lines_of_model import add_line, line_terms_of, regressor_of, restore_line_terms
+from crstack.equalize.fit.lines.course_of_lines import changed_courses
+from crstack.equalize.fit.lines.lines import LINES, LineTerm, lines_gain
 from crstack.equalize.fit.misfit import residuals, residuals_with_hits
 from crstack.equalize.terms.steps import incomplete_edges
 

@@ -4,11 +4,11 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.common_image import CONTRAST
-from crstack.equalize.fit.lines import fit_whole
+from crstack.equalize.fit.lines.lines import fit_whole
+from crstack.equalize.fit.lines.slit_sky import sky_in_slits
+from crstack.equalize.fit.lines.straight_lines import straight_part
 from crstack.equalize.fit.misfit import differences_of, moved_back, residuals, residuals_with_hits
 from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, change_of_object, without_sky
-from crstack.equalize.fit.slit_sky import sky_in_slits
-from crstack.equalize.fit.straight_lines import straight_part
 from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = [

@@ -3,10 +3,10 @@
 import numpy as np
 
 from crstack.equalize.fit.common_image import CONTRAST
-from crstack.equalize.fit.lines import LINES, LineTerm
-from crstack.equalize.fit.lines_of_model import add_line, fit_line_terms, line_terms_of, restore_line_terms
+from crstack.equalize.fit.line_fits.lines_of_model import add_line, fit_line_terms, line_terms_of, restore_line_terms
+from crstack.equalize.fit.line_fits.needed_lines import LEAST_LINES, find_line_terms
+from crstack.equalize.fit.lines.lines import LINES, LineTerm
 from crstack.equalize.fit.misfit import criterion, differences_and_misfit, misfit, residuals, without_hits
-from crstack.equalize.fit.needed_lines import LEAST_LINES, find_line_terms
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
 
 __all__ = [

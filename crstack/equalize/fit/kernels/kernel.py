@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crstack.equalize.fit.kernel_equations import NormalEquations
-from crstack.equalize.fit.kernel_terms import FLUX, FLUX_AND_SEEING, SIZE, KernelTerms
-from crstack.equalize.fit.varying import PARTS, POWERS, varying_rows
+from crstack.equalize.fit.kernels.kernel_equations import NormalEquations
+from crstack.equalize.fit.kernels.kernel_terms import FLUX, FLUX_AND_SEEING, SIZE, KernelTerms
+from crstack.equalize.fit.kernels.varying import PARTS, POWERS, varying_rows
 
 __all__ = ["FittedKernels", "PixelsToFit", "fit_kernels", "joined"]
 
@@ -42,8 +42,8 @@ class FittedKernels:
         (N, 2, 2) change of the shift (dx, dy), in pixels for a step of 1 of the position (x, y); 0 where it is not
         needed.
     varying : `~numpy.ndarray`
-        (N, PARTS, POWERS) change of the kernel over the image, see `~crstack.equalize.fit.varying`; 0 where it is not
-        needed. The drifts are then part of it.
+        (N, PARTS, POWERS) change of the kernel over the image, see `~crstack.equalize.fit.kernels.varying`; 0 where it
+        is not needed. The drifts are then part of it.
     """
 
     kernels: np.ndarray

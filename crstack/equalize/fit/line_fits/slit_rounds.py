@@ -1,12 +1,12 @@
 """Rounds of the fit of a change of the sky in slits across traces, such as echelle orders."""
 
 from crstack.equalize.fit.common_image import CONTRAST
-from crstack.equalize.fit.lines import LineTerm
-from crstack.equalize.fit.lines_of_model import add_line, add_slit, line_terms_of, restore_line_terms
+from crstack.equalize.fit.line_fits.lines_of_model import add_line, add_slit, line_terms_of, restore_line_terms
+from crstack.equalize.fit.lines.lines import LineTerm
+from crstack.equalize.fit.lines.slit_sky import slit_length
 from crstack.equalize.fit.misfit import criterion, moved_back, residuals, residuals_with_hits
 from crstack.equalize.fit.object_part import CLEAR, has_trace, height_of_lines
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
-from crstack.equalize.fit.slit_sky import slit_length
 
 __all__ = [
     "find_sky_in_slits",

@@ -1,8 +1,7 @@
 """Rounds of the fit of an object whose throughput changes along its trace, apart from the sky across it."""
 
-from crstack.equalize.fit.line_rounds import FAINT, POLISHING, polish
-from crstack.equalize.fit.lines import LINES, LineTerm, fit_whole, lines_gain
-from crstack.equalize.fit.lines_of_model import (
+from crstack.equalize.fit.line_fits.line_rounds import FAINT, POLISHING, polish
+from crstack.equalize.fit.line_fits.lines_of_model import (
     add_line,
     changes_along,
     fit_line_terms,
@@ -13,8 +12,9 @@ from crstack.equalize.fit.lines_of_model import (
     restore_line_terms,
     set_response,
 )
+from crstack.equalize.fit.line_fits.needed_lines import find_line_terms, least_decrease
+from crstack.equalize.fit.lines.lines import LINES, LineTerm, fit_whole, lines_gain
 from crstack.equalize.fit.misfit import criterion, residuals
-from crstack.equalize.fit.needed_lines import find_line_terms, least_decrease
 from crstack.equalize.fit.object_part import has_trace
 
 __all__ = [

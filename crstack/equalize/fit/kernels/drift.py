@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.fit.kernel_terms import DERIVATIVE
+from crstack.equalize.fit.kernels.kernel_terms import DERIVATIVE
 
 __all__ = ["drift_of", "positions_of"]
 

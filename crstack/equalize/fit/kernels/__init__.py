@@ -1,0 +1,1 @@
+"""Kernels from the common image to each exposure: throughput, shift and seeing."""

@@ -1,0 +1,1 @@
+"""Fits of terms along rows and columns to the expected exposures, in rounds and in several orders."""
