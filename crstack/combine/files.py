@@ -135,7 +135,8 @@ def read(path: str | os.PathLike, *, chip: str | None = None) -> Combination:
         missing = [one for one in EXTENSIONS if one not in hdus]
         if name not in COMBINATIONS or missing or len(first.shape) != 2:
             lacks = f"no {', '.join(missing)}" if missing else f"CRCOMBIN = {name!r}"
-            raise InputError(f"combined image must be a file that crstack has written; got {path} with {lacks}")
+            other = ": MaskSet.read reads masks" if "MEDIANCR" in hdus else ""
+            raise InputError(f"combined image must be a file that crstack has written; got {path} with {lacks}{other}")
         data = image_of(first).astype(np.float32, copy=False)
         planes = {one: image_of(hdus[one]) for one in EXTENSIONS}
         header = first.header.copy()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from crstack.exceptions import InputError
 from crstack.masks.codes import Code, code_image, exposure_name
 from crstack.masks.local_median import check_local_median, check_local_medians
 from crstack.utils.memory import empty_image
@@ -54,15 +55,19 @@ class MaskRules:
 
     def __post_init__(self) -> None:
         check_integer("dilation", self.dilation, minimum=0)
-        self._coerce("skip_regions", check_region)
-        self._coerce("force_pixels", check_pixel)
-        self._coerce("ignore_pixels", check_pixel)
-        self._coerce("local_medians", check_local_median)
+        self._coerce("skip_regions", check_region, "regions [xmin, xmax, ymin, ymax]")
+        self._coerce("force_pixels", check_pixel, "pixels [X, Y]")
+        self._coerce("ignore_pixels", check_pixel, "pixels [X, Y]")
+        self._coerce("local_medians", check_local_median, "pixels with boxes [X, Y, X_width, Y_width]")
 
-    def _coerce(self, name: str, check: Callable[[str, Any], tuple]) -> None:
-        """Check the items of a parameter, and make them a tuple."""
-        given: Iterable = getattr(self, name) or ()
-        items = tuple(check(f"{name} {number}", item) for number, item in enumerate(given, start=1))
+    def _coerce(self, name: str, check: Callable[[str, Any], tuple], what: str) -> None:
+        """Check the items of a parameter, ``what`` in words, and make them a tuple."""
+        given = getattr(self, name)
+        given = () if given is None else given
+        rows = tuple(given) if isinstance(given, Iterable) else (given,)
+        if any(isinstance(one, str) or not isinstance(one, Iterable) for one in rows):
+            raise InputError(f"{name} must be a list of {what}; got {given!r:.60}")
+        items = tuple(check(f"{name} {number}", item) for number, item in enumerate(rows, start=1))
         object.__setattr__(self, name, items)
 
     def check_inside(self, shape: tuple[int, ...]) -> None:

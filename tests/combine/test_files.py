@@ -17,7 +17,7 @@ import crstack
 from crstack.combine import PixelFlag
 from crstack.combine.files import combination_hdulist, combination_name, requested_combinations, write_combination
 from crstack.exceptions import CRStackWarning, InputError
-from crstack.masks import MaskRules
+from crstack.masks import MaskRules, MaskSet
 
 ENDINGS = [".fits", ".fits.gz", ".fits.fz"]
 
@@ -230,6 +230,14 @@ def test_names_of_files_and_of_requested_combinations(stack):
             requested_combinations(names, masks)
     with pytest.raises(InputError, match="compression must be one of none, gzip, fpack; got 'zip'"):
         combination_name("mean", "zip")
+
+
+def test_a_file_of_masks_is_no_combined_image(tmp_path):
+    MaskSet({name: np.zeros((5, 6), np.uint8) for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "MEANCR")}).write(
+        tmp_path / "crmasks.fits"
+    )
+    with pytest.raises(InputError, match=r"got .*crmasks.fits with no VARIANCE.*: MaskSet\.read reads masks"):
+        crstack.read(tmp_path / "crmasks.fits")
 
 
 def test_a_file_without_images_is_refused(tmp_path):

@@ -149,6 +149,10 @@ def test_united_keeps_who_found_it():
     [
         ({"dilation": 0.5}, "dilation must be an integer; got 0.5"),
         ({"skip_regions": [(1, 2, 3)]}, r"skip_regions 1 must be four integers .* got \(1, 2, 3\)"),
+        ({"skip_regions": (1, 40, 1, 100)}, r"skip_regions must be a list of regions .*; got \(1, 40, 1, 100\)"),
+        ({"skip_regions": 3}, r"skip_regions must be a list of regions \[xmin, xmax, ymin, ymax\]; got 3"),
+        ({"force_pixels": (10, 20)}, r"force_pixels must be a list of pixels \[X, Y\]; got \(10, 20\)"),
+        ({"local_medians": "all"}, "local_medians must be a list of pixels with boxes .*; got 'all'"),
         ({"skip_regions": [(5, 2, 1, 3)]}, "skip_regions 1 must have 1 <= xmin <= xmax"),
         ({"force_pixels": [(0, 1)]}, "force_pixels 1 must have X and Y of at least 1"),
         ({"ignore_pixels": [(1, 1, 1)]}, r"ignore_pixels 1 must be two integers \[X, Y\]; got"),
@@ -157,6 +161,11 @@ def test_united_keeps_who_found_it():
 def test_bad_rules(rules, message):
     with pytest.raises(InputError, match=message):
         MaskRules(**rules)
+
+
+def test_rules_of_arrays():
+    regions = [[1, 40, 1, 100], [2, 3, 4, 5]]
+    assert MaskRules(skip_regions=np.array(regions)) == MaskRules(skip_regions=regions)
 
 
 @pytest.mark.parametrize(
