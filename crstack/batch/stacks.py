@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crstack.batch.group_names import word_of
 from crstack.exceptions import InputError
+from crstack.utils.words import kind_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -148,14 +149,15 @@ def stacks_of_document(document: Mapping, directory: str | os.PathLike = ".") ->
     """
     if not isinstance(document, Mapping) or "stacks" not in document:
         keys = ", ".join(map(str, document)) if isinstance(document, Mapping) else ""
-        raise InputError(f"batch file must hold defaults: and stacks:; got no stacks{keys and f' among {keys}'}")
+        one = ": crstack run takes a parameter file" if "images" in keys.split(", ") else ""
+        raise InputError(f"batch file must hold defaults: and stacks:; got no stacks{keys and f' among {keys}'}{one}")
     unknown = set(document) - {"defaults", "stacks"}
     if unknown:
         raise InputError(f"batch file must hold only defaults: and stacks:; got {', '.join(map(str, sorted(unknown)))}")
     defaults, stacks = document.get("defaults") or {}, document["stacks"]
-    for name, value in (("defaults", defaults), ("stacks", stacks)):
+    for name, value in (("defaults: keys with their values", defaults), ("stacks: names with their images", stacks)):
         if not isinstance(value, Mapping):
-            raise InputError(f"{name} of the batch file must be a mapping; got a {type(value).__name__}")
+            raise InputError(f"batch file must hold {name}; got a {kind_of(value)} there")
     return _located(as_stacks(stacks, defaults), Path(directory))
 
 

@@ -9,6 +9,7 @@ import re
 import yaml
 
 from crstack.exceptions import ConfigurationError
+from crstack.utils.words import kind_of
 
 __all__ = ["as_mapping", "as_number", "load_documents", "parsed_text"]
 
@@ -261,5 +262,5 @@ def as_mapping(loaded, name):
     if loaded is None:
         raise ConfigurationError(f"{name} must hold keys and values; got nothing")
     if not isinstance(loaded, dict):
-        raise ConfigurationError(f"{name} must hold keys and values; got a {type(loaded).__name__}")
+        raise ConfigurationError(f"{name} must hold keys and values; got a {kind_of(loaded)}")
     return loaded

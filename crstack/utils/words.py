@@ -1,6 +1,6 @@
 """Words of messages and figures."""
 
-__all__ = ["amount_of_bytes", "counted", "first_few", "plain", "unit_words"]
+__all__ = ["amount_of_bytes", "counted", "first_few", "kind_of", "plain", "unit_words"]
 
 
 def counted(number, word):
@@ -12,6 +12,12 @@ def first_few(words, most=5):
     """The first of several words, and the number of the others, such as "a.fits, b.fits and 3 more"."""
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def kind_of(value):
+    """What a value is, in one word."""
+    kinds = {dict: "mapping", list: "list", str: "text", bool: "truth value", int: "number", float: "number"}
+    return kinds.get(type(value), type(value).__name__)
 
 
 def plain(value, digits=3):

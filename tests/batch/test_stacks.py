@@ -58,8 +58,9 @@ def test_document(tmp_path):
     [
         ([], "defaults: and stacks:"),
         ({"stacks": {"a": THREE}, "extra": 1}, "got extra"),
-        ({"stacks": THREE}, "must be a mapping; got a list"),
-        ({"stacks": {"a": THREE}, "defaults": 3}, "defaults of the batch file"),
+        ({"stacks": THREE}, "must hold stacks: names with their images; got a list"),
+        ({"stacks": {"a": THREE}, "defaults": 3}, "must hold defaults: keys with their values; got a number"),
+        ({"images": THREE, "gain": 1}, "got no stacks among images, gain: crstack run takes a parameter file"),
     ],
 )
 def test_documents_that_cannot_be(document, match):

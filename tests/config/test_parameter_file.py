@@ -96,7 +96,7 @@ def test_piecewise_needs_no_simulated_points(tmp_path):
         ("", "must hold keys and values; got nothing"),
         ("# nothing but a comment\n", "must hold keys and values; got nothing"),
         ("- a\n- b\n", "must hold keys and values; got a list"),
-        ("just words", "must hold keys and values; got a str"),
+        ("just words", "must hold keys and values; got a text"),
         ("a: [1, 2\n", "must be YAML; got .* in line 2"),
         (
             "images:\n  - a\ngain 1.0  # c\nrnoise: 3\n",
@@ -111,7 +111,7 @@ def test_piecewise_needs_no_simulated_points(tmp_path):
         ("requirements:\n  dilation: 1\n  dilation: 1\n", "key dilation must be given once; got it again in line 3"),
         ("a: !!python/object/apply:os.system [ls]\n", "must be YAML"),
         ("a: \x00\n", "must be YAML"),
-        ("requirements: 3\n", "requirements must hold keys and values; got a int"),
+        ("requirements: 3\n", "requirements must hold keys and values; got a number"),
     ],
 )
 def test_text_that_is_no_parameter_file(here, capsys, text, match):
