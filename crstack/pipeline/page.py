@@ -11,7 +11,7 @@ from crstack.masks import exposure_name
 from crstack.methods import measured_of
 from crstack.report import Figure, Layer, Report, Section, encode_viewer, figure_text, list_hits, render
 from crstack.utils.version import crstack_version
-from crstack.utils.words import counted
+from crstack.utils.words import counted, plain
 
 __all__ = ["Viewer", "write_report"]
 
@@ -284,13 +284,15 @@ def _measured(results):
     stack, decision = results.stack, results.in_diagram
     if decision is not None:
         diagram, boundary = decision.diagram, decision.boundary
+        unit = diagram.unit
         model = type(boundary.model).__name__
         rows.append(("boundary", f"{model} through {len(boundary.points)} points"))
         for x in np.linspace(boundary.x[0], boundary.x[-1], 5):
-            rows.append((f"boundary at min2d = {x:.4g} {diagram.unit}", f"{float(boundary(x)):.4g}"))
-        rows.append((f"least excess of a hit ({diagram.unit})", f"{decision.threshold:.4g}"))
+            rows.append((f"boundary at min2d = {plain(x, 4)} {unit}", f"{plain(float(boundary(x)), 4)} {unit}"))
+        rows.append(("least excess of a hit", f"{plain(decision.threshold, 4)} {unit}"))
         rows.append(("pixels observed", str(int(diagram.observed.sum()))))
-        rows.append((f"pixels simulated, in {diagram.n_sets} sets", str(int(diagram.simulated.sum()))))
+        simulations = counted(diagram.n_sets, "simulation")
+        rows.append((f"pixels simulated, in {simulations}", str(int(diagram.simulated.sum()))))
     rows += list(results.joint_in_words.items())
     equalized = stack.prepared.known
     if equalized.flux is not None:

@@ -26,7 +26,7 @@ MARGINS = (0.8, 1.0, 1.15, 0.75, 0.35, 0.0)
 LABELS = {
     "x": "min2d ({unit})",
     "y": "median2d \N{MINUS SIGN} min2d ({unit})",
-    "simulated": "simulated: mean of {n} simulations",
+    "simulated": "simulated: mean of {sets}",
     "observed": "observed",
 }
 
@@ -64,7 +64,7 @@ def plot_diagram(
     fig : `~matplotlib.figure.Figure`
         The figure, not shown or saved.
     """
-    n, n_sets = diagram.settings.n_simulations, diagram.n_sets
+    n_sets = diagram.n_sets
     simulated, observed = diagram.simulated.T / n_sets, diagram.observed.T
     if ax is not None:
         panels, drawn = [ax], [observed]
@@ -89,7 +89,7 @@ def plot_diagram(
     if ax is not None:
         ax.figure.colorbar(images[0], ax=ax, label="pixels in a bin")
         return cast("Figure", ax.figure)
-    panels[0].set_title(LABELS["simulated"].format(n=n))
+    panels[0].set_title(LABELS["simulated"].format(sets=counted(n_sets, "simulation")))
     _draw_keys(fig, images[0], panels)
     return cast("Figure", fig)
 

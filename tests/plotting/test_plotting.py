@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import astropy.units as u
@@ -59,6 +60,11 @@ def test_counts_and_colours(diagram):
     np.testing.assert_allclose(np.ma.filled(left.get_array(), 0), diagram.simulated.T / 10)
     np.testing.assert_array_equal(np.ma.filled(right.get_array(), 0), diagram.observed.T)
     assert right.get_array().mask[95, 30]  # empty: white
+    assert figure.axes[0].get_title() == "simulated: mean of 10 simulations"
+    # of equal exposures, more are drawn
+    of_equal = plot_diagram(replace(diagram, oversampling=3)).axes[0]
+    np.testing.assert_allclose(np.ma.filled(of_equal.images[0].get_array(), 0), diagram.simulated.T / 30)
+    assert of_equal.get_title() == "simulated: mean of 30 simulations"
 
     def is_grey(count):
         red, green, blue, _ = left.to_rgba(count)
