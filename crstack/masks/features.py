@@ -1,4 +1,4 @@
-"""Connected hits: their class, their table, and the list of their pixels."""
+"""Connected hits: their category, their table, and the list of their pixels."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -28,16 +28,16 @@ __all__ = [
     "summed_by",
 ]
 
-#: classes of hits, as in the names of the files
+#: categories of hits, as in the names of the files
 CATEGORIES = ("any4", "only3", "only2", "other")
-#: classes of a joint decision, by the exposures that are hit; the words are those of the report
+#: categories of a joint decision, by the exposures that are hit; the words are those of the report
 JOINT_CATEGORIES = ("every", "coincident", "other")
 #: name of the pixels masked in every exposure, beside the names of the masks
 PROBLEMATIC = "problematic"
 
 DESCRIPTIONS = {
     "number": "number of the hit, by its lowest row",
-    "category": "class by method: any4, only3, only2 or other; of a joint decision: every, coincident or other",
+    "category": "by method: any4, only3, only2 or other; of a joint decision: every, coincident or other",
     "n_pixels": "number of pixels",
     "xmin": "first column (FITS: the first pixel is 1)",
     "xmax": "last column",
@@ -93,7 +93,7 @@ class HitMasks(Protocol):
 
 
 def categories_of(masks: HitMasks) -> tuple[str, ...]:
-    """List the classes of the hits of some masks.
+    """List the categories of the hits of some masks.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def categories_of(masks: HitMasks) -> tuple[str, ...]:
     Returns
     -------
     categories : tuple of str
-        Names of the classes.
+        Names of the categories.
     """
     return CATEGORIES if masks.probability is None else JOINT_CATEGORIES
 
@@ -212,7 +212,7 @@ def find_features(
     A hit is any4 if both M.M.Cosmic and the auxiliary detector found one of
     its pixels, only3 or only2 if every pixel was found by the auxiliary
     detector or by M.M.Cosmic, and other if not. Pixels added by the global
-    dilation do not count. After a joint decision a hit is of the class "every" if a pixel of it is
+    dilation do not count. After a joint decision a hit is of the category "every" if a pixel of it is
     masked in all exposures, "coincident" if two exposures or more have a masked pixel in it, and other if not.
 
     Length and width are those of a rectangle with the second moments of the

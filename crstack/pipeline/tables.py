@@ -30,8 +30,8 @@ def find_hits(results):
 
 def paths_of_tables(results):
     """Paths of the files of `write_tables`."""
-    classes = (f"mediancr_identified_{category}.csv" for category in categories_of(results.masks))
-    return [results.output / name for name in ("mediancr_identified.ecsv", *classes, "problematic_pixels.csv")]
+    categories = (f"mediancr_identified_{category}.csv" for category in categories_of(results.masks))
+    return [results.output / name for name in ("mediancr_identified.ecsv", *categories, "problematic_pixels.csv")]
 
 
 def write_tables(results, features):
@@ -45,10 +45,10 @@ def write_tables(results, features):
         From `find_hits`.
     """
     masks, hits = results.masks, features["MEDIANCR"]
-    whole, *of_classes, problematic = paths_of_tables(results)
+    whole, *of_categories, problematic = paths_of_tables(results)
     _write_table(hits, whole, "ascii.ecsv")
     pixels = feature_pixels(masks, hits)
-    for category, path in zip(categories_of(masks), of_classes, strict=True):
+    for category, path in zip(categories_of(masks), of_categories, strict=True):
         numbers = hits["number"][hits["category"] == category]
         _write_table(pixels[np.isin(pixels["CR_number"], numbers)], path, "ascii.csv")
     _write_table(feature_pixels(masks, features[PROBLEMATIC], PROBLEMATIC), problematic, "ascii.csv")

@@ -202,7 +202,7 @@ def _note_of_peak(report):
 def _hits(report):
     """The table of the hits, as HTML."""
     with_probability = report.probability is not None
-    heads = (*HEADS, "probability" if with_probability else "class")
+    heads = (*HEADS, "probability" if with_probability else "category")
     cells = "".join(
         f'<th scope="col"><button type="button" data-column="{i}">{escape(name)}</button></th>'
         for i, name in enumerate(heads)

@@ -219,7 +219,7 @@ def test_probabilities_are_shown(report, images, masks):
     assert picture(data["probabilities"][1]).max() == 0
     assert next(hit for hit in hits if hit.name == "1").probability == 0.75
     assert '<td class="number">0.750</td>' in page
-    assert ">class<" not in page
+    assert ">category<" not in page
 
 
 def test_nothing_to_list(report, masks):
