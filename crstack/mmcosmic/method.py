@@ -38,10 +38,11 @@ BYTES_PER_PIXEL, BYTES_PER_VALUE = 65.0, 5.0
 
 @dataclass(frozen=True)
 class MMCosmic(Method):
-    """Flag pixels that exceed min2d by more than noise.
+    """M.M.Cosmic (Cardiel et al. 2026, in preparation): pixels that exceed min2d by more than noise.
 
-    Let T be median2d, mean2d or one exposure. A pixel of T is flagged if T - min2d exceeds the boundary at its min2d
-    and the threshold, and if max2d exceeds a least value.
+    Let T be the median, the mean or one exposure, and min2d the lowest value of a pixel (for more than three exposures,
+    the mean of the lowest values). A pixel of T is flagged if T - min2d exceeds the boundary at its min2d and the
+    threshold, and if max2d, the highest value of the pixel, exceeds a least value.
 
     Parameters
     ----------
