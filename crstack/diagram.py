@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DiagramSettings", "EquivalentSets", "MMDiagram", "make_diagram"]
 
+#: bins of the histograms along each axis
 N_BINS = 100
 #: upper end of the y axis in units of the largest simulated y, without and with shifted exposures
 Y_MARGIN, SHIFTED_Y_MARGIN = 2.0, 4.0

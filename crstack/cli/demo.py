@@ -28,6 +28,7 @@ BIAS = 100.0 * u.adu
 HIT_RATE = 0.02  # high enough for coincidences in a small image
 N_EXPOSURES = 3
 METHOD = "joint"
+#: least number of rows and columns
 SMALLEST_SIDE = 32
 #: a hit counts if its charge exceeds this many standard deviations of one exposure
 N_SIGMA = 5.0

@@ -73,6 +73,7 @@ class Key:
 
 positive = {"minimum": 0, "exclusive": True}
 width = {"minimum": 0.01, "maximum": 100}
+#: largest number of hits that may be asked for
 LARGEST_COUNT = 10**9
 
 TOP = (

@@ -34,6 +34,7 @@ __all__ = [
 LOOKED_AT, OF_FALSE_ALARMS = 0.03, 10
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
+#: number of examined pixels of a part, whose arrays fit into fast memory
 CANDIDATES_AT_ONCE = 1 << 14
 #: number of values at nodes, and of values, that are computed together: the arrays of one exposure at all nodes fit
 #: into the caches. With much smaller pieces, two threads are slower, because each call of NumPy may wait for the lock

@@ -17,6 +17,7 @@ __all__ = ["ExcessFit", "ExcessVariance", "fit_excess_variance", "squared_gradie
 
 #: most pixels of the fit, and fewest of a bin of signal and gradient
 PIXELS_TO_FIT, PIXELS_PER_BIN = 1_000_000, 50
+#: edges of the bins of the signal, which are evenly spaced in its logarithm
 SIGNAL_BINS = 40
 #: most pixels that measure an excess of the read noise
 PIXELS_OF_CONSTANT = 200_000

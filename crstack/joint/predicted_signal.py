@@ -18,6 +18,7 @@ REACH = 2
 HALF = [step for step in product(range(-REACH, REACH + 1), repeat=2) if step < (0, 0)]
 #: residuals beyond this number of standard deviations have less weight in the regression
 LINEAR = 1.5
+#: fits of the regression, each with the weights of the one before
 ROUNDS = 6
 #: least standard deviation of residuals, and least curvature of the sum of squares, for images without noise
 LEAST_SCATTER, LEAST_CURVATURE = 1e-3, 1e-6

@@ -22,6 +22,7 @@ OF_MANY = 1.2533
 OF_MEDIAN = {1: 1.0, 2: 0.826, 3: 0.670, 4: 0.546, 5: 0.536, 6: 0.465, 7: 0.459}
 #: steps of the deconvolution, and of its grid in standard deviations of the noise
 STEPS, GRID = 100, 0.1
+#: most bins of this grid
 MOST_BINS = 20_000
 
 

@@ -23,6 +23,7 @@ __all__ = [
 
 #: largest distance from the line (pixels) that is examined, and distance beyond which the level is measured
 REACH, OUTSIDE = 40, 30
+#: the same for a trail that is wider
 WIDE_REACH, WIDE_OUTSIDE = 100, 70
 #: least light at the edge of a trail, in standard deviations of a pixel, and of the median at one distance
 EDGE, SIGNIFICANT = 0.15, 4.0

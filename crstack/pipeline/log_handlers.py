@@ -8,6 +8,7 @@ from crstack.utils.log import LOGGER, log
 
 __all__ = ["KeptWarnings", "LogFile", "Screen", "print_whole"]
 
+#: characters of the line of a heading
 WIDTH = 79
 
 

@@ -13,9 +13,8 @@ from crstack.utils.log import log, section
 __all__ = ["Session", "can_be_interactive"]
 
 
-#: size of a window in inches
-PICTURE = (12, 6.5)
-QUESTION = (8, 4)
+#: size in inches of a window with a figure, and of one with a question
+PICTURE, QUESTION = (12, 6.5), (8, 4)
 STOPPED = "stopped by the user; nothing is written"
 
 

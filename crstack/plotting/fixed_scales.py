@@ -15,6 +15,7 @@ __all__ = ["FixedScales", "broken_line", "round_values", "words_of_values"]
 
 #: length of a tick, and distance of its label from the axes, in inches
 TICK, MINOR, LABEL = 3.5 / 72, 2.0 / 72, 7.0 / 72
+#: width of the lines of the axes, in points
 LINE_WIDTH = 0.8
 #: values that are written with a power of ten, and most digits after the point
 LARGE, MOST_DIGITS = 1e6, 8

@@ -43,6 +43,7 @@ LEAST_POINTS = 2.5
 MOST_RINGS = 150
 #: coloured cells along the longer side of an image
 MOST_CELLS = 400
+#: size of the figure in inches
 SIZE = (13, 10.5)
 #: inches around the panels, and between them: left, right, bottom, top, across, up
 MARGINS = (0.85, 0.95, 1.0, 0.85, 1.3, 0.85)

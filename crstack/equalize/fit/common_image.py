@@ -21,8 +21,9 @@ __all__ = [
 ]
 
 #: the median of three or more may exceed the lowest value by this number of standard deviations, plus a share of the
-#: contrast: one share for each round. The median of two is their mean, which contains half of a hit
+#: contrast: one share for each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
+#: the same number for two exposures, whose median is their mean and contains half of a hit
 CLIP_SIGMA_OF_TWO = CLIP_SIGMA / 2
 #: of two exposures, the core of a star may differ by this share of how the seeing changes it. A core has at least this
 #: share of the highest value in the pixels beside it
