@@ -11,6 +11,7 @@ from crstack.joint.cubes import by_parts, joined
 from crstack.joint.likelihood import NODE_REACH, NODE_STEP, log_clean, nodes_of_groups, signal_nodes, widths_of
 from crstack.joint.local_prior import MOST_PIXELS, LocalPrior, local_prior
 from crstack.joint.measured_signals import MeasuredSignals
+from crstack.joint.unlike_places import noise_has_places, widen_spans
 from crstack.normal_samples import normal_range_exceeded
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image, kept, relax
@@ -208,10 +209,10 @@ class Candidates:
         """The lowest level and its noise (M,), for levels with the ``noises`` (N, M) and ``slopes`` (N or 1, M or 1).
 
         No value lies far below the signal. The signal is therefore at most the lowest sum of a level and a multiple of
-        its noise. If the throughputs differ, the noises of one pixel differ too.
+        its noise. The noises of one pixel differ if the throughputs differ, or the variances.
         """
         noise = noises.mean(axis=0)
-        if len(self.scales) == 1:
+        if self.alike:
             return self.lowest, noise
         highest = self.levels + np.float32(NODE_REACH) * (noises - noise)
         highest = highest + np.float32(NODE_REACH**2 / 2) * (slopes - slopes.mean(axis=0))
@@ -306,7 +307,7 @@ def share_looked_at(false_alarm):
     return LOOKED_AT if false_alarm is None else max(LOOKED_AT, OF_FALSE_ALARMS * false_alarm)
 
 
-def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, unlike=None):
+def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, unlike=None, signal=None):
     """The pixels whose values have a larger span than those of clean ones, and their neighbours.
 
     Parameters
@@ -323,6 +324,8 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
         Share of clean pixels that is examined.
     unlike : UnlikeNoise, optional
         The noise of groups of exposures, if it is not alike.
+    signal : `~numpy.ndarray`, optional
+        (ny, nx) expected common signal. With it, pixels are examined whose values have unlike noise.
 
     Returns
     -------
@@ -339,6 +342,8 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
             span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
         else:
             span = unlike.span(part, unlike.levels[:, wide])
+        if signal is not None and noise_has_places(counts):
+            widen_spans(span, part, counts.rows(wide), signal[wide], excess[wide], unlike)
         anyway[rows] = dilate(span > SURE_SPAN, 1)[inner]
         if detected is not None:
             anyway[rows] |= detected[:, rows].any(axis=0)
