@@ -4,12 +4,36 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from crstack import CRStack
 from crstack.datasets import make_stack
-from crstack.equalize.fit.edge_errors import as_far_as_seen
+from crstack.equalize.fit.edge_errors import as_far_as_seen, error_by_edges
 
 SHAPE, NOISE2 = (20, 300), np.float32(25)
+
+#: a kernel that widens the scene
+WIDER = np.zeros((7, 7), np.float32)
+WIDER[3, 1:6] += (0.03, 0.02, -0.1, 0.02, 0.03)
+WIDER[1:6, 3] += (0.03, 0.02, -0.1, 0.02, 0.03)
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("centre", [-0.5, 0, 0.5, 1, 1.5, 2])
+def test_the_error_covers_a_star_whose_light_falls_beyond_an_edge(centre, turn):
+    """A part of a star would look like a hit with a smaller error than that of the assumption."""
+    y, x = np.mgrid[:41, -6:35]
+    whole = 4000 * np.exp(-0.5 * ((x - centre) ** 2 + (y - 20) ** 2) / 1.2**2)
+    whole, seen = (np.rot90(one, turn).astype(np.float32) for one in (whole, whole[:, 6:]))
+    truth = np.rot90(ndimage.convolve(whole, WIDER), -turn)[:, 6:]
+    assumed = np.rot90(ndimage.convolve(seen, WIDER, mode="nearest"), -turn)
+    positions = np.linspace(-1, 1, seen.shape[1]), np.linspace(-1, 1, seen.shape[0])[:, None]
+    error = np.sqrt(np.rot90(error_by_edges(seen, WIDER, np.zeros((2, 3)), positions), -turn))
+    wrong = np.abs(assumed - truth)
+    assert wrong.max() > 40
+    assert np.all(wrong <= error + 5)
+    # the kernel reaches no further
+    assert not error[:, 3:].any()
 
 
 def along_an_edge(some):

@@ -12,7 +12,7 @@ from crstack.utils.memory import zero_image
 
 __all__ = ["as_far_as_seen", "error_by_edges"]
 
-#: error at the edges of an image, as a multiple of the difference between two assumptions on the scene beyond them
+#: error at the edges of an image, as a multiple of the largest difference between assumptions on the scene beyond them
 OF_EDGE = np.float32(2)
 #: pixels along an edge whose residuals show how large the error is, and fewest of these with an error above the noise:
 #: a star at the edge has fewer, a trace along it has more
@@ -26,7 +26,9 @@ MEDIAN_OF_SQUARE = 0.455
 def error_by_edges(scene, kernel, varying, positions):
     """Variance (ny, nx) of a scene after kernels, because the scene beyond the edges is not known.
 
-    The last pixel is assumed to continue there. A star at the edge goes on in another way.
+    The last pixel is assumed to continue there. A star at the edge goes on in another way. The error is computed from
+    two other assumptions: the scene is a mirror image about the last pixel, or about the last but one. The second one
+    is for a star whose centre is near the edge: its last pixels are alike, and its light falls beyond them.
 
     Parameters
     ----------
@@ -46,15 +48,46 @@ def error_by_edges(scene, kernel, varying, positions):
         kernels += list(kernels_of(varying))
     for strip, edge in ((slice(2 * half), slice(half)), (slice(-2 * half, None), slice(-half, None))):
         for box, inner in (((strip, whole), (edge, whole)), ((whole, strip), (whole, edge))):
-            part, powers = scene[box], [np.float32(1)]
+            powers = [np.float32(1)]
             if len(kernels) > 1:
                 powers += polynomials(positions[0][box[1]], positions[1][box[0]])
-            first, second = (
-                sum(one * ndimage.convolve(part, steps, mode=mode) for one, steps in zip(powers, kernels, strict=True))
-                for mode in ("nearest", "mirror")
+            axis = 0 if box[1] == whole else 1
+            first, *others = (
+                sum(one * _convolved(beyond, steps) for one, steps in zip(powers, kernels, strict=True))[inner]
+                for beyond in _continued(scene[box], axis, at_start=edge.start is None)
             )
-            error[box][inner] += np.square(OF_EDGE * (first - second))[inner]
+            error[box][inner] += np.square(OF_EDGE * np.abs([first - one for one in others]).max(axis=0))
     return error
+
+
+def _continued(strip, axis, at_start):
+    """A strip along an edge, with the pixels beyond all edges that a kernel reaches.
+
+    The edge lies at the start or end of an ``axis``.
+
+    Yields
+    ------
+    strip : `~numpy.ndarray`
+        (ny + 2 half, nx + 2 half): the last pixel continues beyond the edge; a mirror image about the last pixel; one
+        about the last but one. Beyond the other edges, the last pixel continues.
+    """
+    half = SIZE // 2
+    length = strip.shape[axis]
+    ends = [(half, half)] * 2
+    ends[axis] = (0, half) if at_start else (half, 0)
+    strip = np.pad(strip, ends, mode="edge")
+    steps = np.arange(1, half + 1)
+    for places in (np.zeros_like(steps), steps, steps + 2):
+        beyond = np.minimum(places, length - 1)
+        beyond = beyond[::-1] if at_start else strip.shape[axis] - 1 - beyond
+        more = strip.take(beyond, axis=axis)
+        yield np.concatenate([more, strip] if at_start else [strip, more], axis=axis)
+
+
+def _convolved(image, kernel):
+    """An image after a kernel, without the pixels beyond its edges."""
+    half = SIZE // 2
+    return ndimage.convolve(image, kernel)[half:-half, half:-half]
 
 
 def as_far_as_seen(error, left_of, variance):
