@@ -9,7 +9,7 @@ from crstack.equalize import measure_differences
 from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.differences import NAMES
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
-from crstack.equalize.fit.hot import charges_of_hot_pixels, hot_pixels_at_rest, with_hot_pixels
+from crstack.equalize.fit.hot import hot_pixels_at_rest, with_hot_pixels
 
 SHAPE, SKY, READNOISE = (130, 150), 100.0, 4.0
 FACTORS, MOVED = (1.0, 0.94, 0.86, 0.9), ((0, 0), (0.1, -0.1), (1.4, -1.2), (1.3, -1.3))
@@ -87,7 +87,7 @@ def test_a_centred_star_is_not_hot():
     cube[:, 5, 30] += 200
     cube[:2, 30, 5] += 200  # hits
     cube[1, 12, 12] += 2000
-    rows, columns, charges, _ = charges_of_hot_pixels(cube, variance_of)
+    rows, columns, charges = hot_pixels_at_rest(cube, variance_of)
     assert (rows.tolist(), columns.tolist()) == ([5], [30])
     np.testing.assert_allclose(charges, 200)
 
@@ -120,10 +120,10 @@ def test_hits_of_one_exposure_are_not_hot(levels):
     rng = np.random.default_rng(8)
     cube = rng.normal(np.array(levels)[:, None, None], 12.0, (len(levels), 200, 200)).astype(np.float32)
     cube[0, 5:-5:10, 5:-5:10] += 2000  # 361 pixels
-    rows, *_ = charges_of_hot_pixels(cube, variance_of)
+    rows, *_ = hot_pixels_at_rest(cube, variance_of)
     assert len(rows) < 4
     cube[:, 5:-5:10, 5:-5:10] += 200
-    assert len(charges_of_hot_pixels(cube, variance_of)[0]) > 350
+    assert len(hot_pixels_at_rest(cube, variance_of)[0]) > 350
 
 
 def test_hot_pixels_do_not_move_with_the_scene(exposures):

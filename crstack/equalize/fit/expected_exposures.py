@@ -26,13 +26,11 @@ from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.edge_errors import as_far_as_seen
 from crstack.equalize.fit.fit_settings import BY_DEFAULT
 from crstack.equalize.fit.found_differences import found_differences
-from crstack.equalize.fit.hot import hot_pixels_at_rest
-from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
+from crstack.equalize.fit.hot import leave_out_hot
 from crstack.equalize.fit.kernel_terms import SIZE, ladder_of, split_kernel
 from crstack.equalize.fit.object_part import objects_of, with_own_sky
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.fit.varying import PARTS, POWERS
-from crstack.equalize.terms.hot_pixels import medians_around
 from crstack.equalize.terms.steps import confirmed_steps, moved, shown_by_two, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.medians import median_of_values
@@ -175,12 +173,7 @@ class ExpectedExposures:
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
         # the copy also allows for a cube that is read by rows
         self.levels = copied_levels(self.levels)
-        *places, charges = hot_pixels_at_rest(self.levels, self.variance_of)
-        for plane in self.levels:
-            plane[*places] = medians_around(plane, *places)
-        *beside, more = hot_beside_stars(self.levels, self.steps, self.variance_of)
-        self.levels[:, *beside] -= more
-        self.hot = tuple(np.concatenate(pair) for pair in zip(places, beside, strict=True)), np.append(charges, more)
+        self.hot = leave_out_hot(self.levels, self.steps, self.variance_of)
 
     def common_with_hot(self, contrast):
         """The common image with the hot pixels."""

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import filled_image
 from crstack.utils.pixels import at_pixels
 from crstack.utils.threads import map_threads, wide_bands
 
-__all__ = ["MARGIN", "charges_of", "charges_of_hot_pixels", "hot_in_all", "hot_pixels_at_rest", "with_hot_pixels"]
+__all__ = ["MARGIN", "charges_of", "hot_in_all", "hot_pixels_at_rest", "leave_out_hot", "with_hot_pixels"]
 
 #: rows beside a band on which its hot pixels depend
 MARGIN = 4
@@ -31,8 +32,11 @@ OF_MEDIAN = 1.25
 CLEAR_OF_TWO, LEAST_SHARE = 6.0, 0.6
 
 
-def charges_of_hot_pixels(cube, variance_of):
+def hot_pixels_at_rest(cube, variance_of):
     """Hot pixels, and their dark charge.
+
+    Two hot pixels beside each other look like the two images of a faint star in exposures that are shifted by a pixel.
+    Their charge is the same in every exposure, while a star is bright there in some exposures only.
 
     Parameters
     ----------
@@ -47,36 +51,40 @@ def charges_of_hot_pixels(cube, variance_of):
         Places of the pixels that are hot in every exposure; hits are not.
     charges : `~numpy.ndarray`
         Electrons above the pixels around.
-    sigma : `~numpy.ndarray`
-        Standard deviations of one exposure there.
-    """
-    rows, columns, excess, sigma, alone = hot_in_all(cube, variance_of)
-    return rows[alone], columns[alone], charges_of(excess[:, alone], sigma[alone]), sigma[alone]
-
-
-def hot_pixels_at_rest(cube, variance_of):
-    """Hot pixels of exposures that are shifted by a pixel or more, and their dark charge.
-
-    Two hot pixels beside each other look like the two images of a faint star. Their charge is the same in every
-    exposure, while a star is bright there in some exposures only.
-
-    Parameters
-    ----------
-    cube, variance_of
-        See `charges_of_hot_pixels`.
-
-    Returns
-    -------
-    rows, columns : `~numpy.ndarray` of int
-        Places of the pixels.
-    charges : `~numpy.ndarray`
-        Electrons above the pixels around.
     """
     rows, columns, excess, sigma, alone = hot_in_all(cube, variance_of, shared=True)
     median = median_of_values(excess, axis=0)
     same = (median > CLEAR_OF_TWO * sigma) & (excess.min(axis=0) > LEAST_SHARE * median)
     used = alone | same
     return rows[used], columns[used], charges_of(excess[:, used], sigma[used])
+
+
+def leave_out_hot(cube, steps, variance_of):
+    """Replace hot pixels of exposures by the level around, in place, and return them.
+
+    Parameters
+    ----------
+    cube, variance_of
+        As for `hot_pixels_at_rest`.
+    steps : sequence of tuple of int
+        Shift (dx, dy) of each exposure in whole pixels. If some are shifted, hot pixels on the wings of stars are
+        found too.
+
+    Returns
+    -------
+    places : tuple of `~numpy.ndarray` of int
+        Rows and columns of the pixels.
+    charges : `~numpy.ndarray`
+        Electrons above the level around.
+    """
+    *places, charges = hot_pixels_at_rest(cube, variance_of)
+    for plane in cube:
+        plane[*places] = medians_around(plane, *places)
+    if not any(map(any, steps)):
+        return tuple(places), charges
+    *beside, more = hot_beside_stars(cube, steps, variance_of)
+    cube[:, *beside] -= more
+    return tuple(np.concatenate(pair) for pair in zip(places, beside, strict=True)), np.append(charges, more)
 
 
 def charges_of(excess, sigma):
@@ -153,7 +161,7 @@ def with_hot_pixels(found, levels, variance_of):
     if not found or all(np.ndim(one) == 0 and one == 1 for one in found.scales):
         return found
     bands = list(wide_bands(*levels.shape[1:], margin=MARGIN))
-    parts = map_threads(lambda band: _hot_of_band(found.scales, levels, variance_of, band), bands)
+    parts = map_threads(lambda band: _hot_of_band(found, levels, variance_of, band), bands)
     rows, columns, charge = (np.concatenate(one) for one in zip(*parts, strict=True))
     if not len(rows):
         return found
@@ -165,13 +173,13 @@ def with_hot_pixels(found, levels, variance_of):
     return replace(found, added=tuple(added))
 
 
-def _hot_of_band(scales, levels, variance_of, band):
+def _hot_of_band(found, levels, variance_of, band):
     """Rows, columns and charge (electrons) of the hot pixels of a band that a throughput would change."""
     _, wide, inner = band
-    y, x, charge, sigma = charges_of_hot_pixels(
-        np.asarray(levels[:, wide]), lambda signal: variance_of(signal, (wide, np.s_[:]))
-    )
+    cube, box = np.array(levels[:, wide]), (wide, np.s_[:])
+    sigma = np.sqrt(variance_of(cube.min(axis=0), box))
+    (y, x), charge = leave_out_hot(cube, found.steps, lambda signal: variance_of(signal, box))
     where = y + wide.start, x
-    change = np.max([np.abs(1 - at_pixels(np.asarray(scale), where)) * charge for scale in scales], axis=0)
-    needed = (change > LEAST * sigma) & (y >= inner.start) & (y < inner.stop)
+    change = np.max([np.abs(1 - at_pixels(np.asarray(scale), where)) * charge for scale in found.scales], axis=0)
+    needed = (change > LEAST * sigma[y, x]) & (y >= inner.start) & (y < inner.stop)
     return where[0][needed], x[needed], charge[needed]
