@@ -15,8 +15,12 @@ from crstack.joint.candidates import Candidates
 from crstack.joint.counts import Counts
 from crstack.joint.even_noise import even_noise
 from crstack.joint.excess import ExcessVariance
+from crstack.joint.field import Field
+from crstack.joint.population import Population
 from crstack.joint.posterior import joint_posterior
+from crstack.joint.sweeps import sweep
 from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise, relative_noises, unlike_noise
+from crstack.joint.unresolved import Unresolved
 
 SHAPE = (150, 170)
 
@@ -112,6 +116,24 @@ def test_span_is_that_of_like_noise():
     assert unlike.span(levels, np.float32([[1.0], [7.0]])) == pytest.approx(3)
     assert unlike.agree(levels, np.array([0]), 6.1).all()
     assert not unlike.agree(levels, np.array([0]), 5.9).any()
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_value_with_a_large_error_flags_no_others(n, sign):
+    """The expected value of one exposure may have a large error in few pixels, such as those of stars that enter."""
+    rng = np.random.default_rng(8)
+    levels = np.full((n, 400), 100.0) + 10 * rng.standard_normal((n, 400))
+    levels[-1] += sign * np.geomspace(100, 20_000, 400)
+    variance = np.full((n, 400), 100.0, np.float32)
+    variance[-1] += np.geomspace(100, 20_000, 400, dtype=np.float32) ** 2
+    one, none = np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32)
+    where = np.arange(400), np.arange(400)
+    candidates = Candidates(where, np.float32(levels), one, none, variance, none)
+    tables = candidates.tables()
+    field = Field((n, 400, 400))
+    sweep(field, candidates, tables, Population(), np.zeros((n, 400), np.int32), Unresolved.of(candidates))
+    assert field.chance.max() < 0.5
 
 
 def test_nodes_resolve_the_signal_of_unlike_noise():
