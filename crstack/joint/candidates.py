@@ -36,6 +36,9 @@ LOOKED_AT, OF_FALSE_ALARMS = 0.03, 10
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 14
+#: largest noise for which the nodes of the signal are placed, as a multiple of the least noise of a value of the pixel.
+#: They do not resolve all of the posterior (see `~crstack.joint.unresolved`), but find the hits of the first sweeps.
+MOST_NOISE = 2.0
 #: number of values at nodes, and of values, that are computed together: the arrays of one exposure at all nodes fit
 #: into the caches. With much smaller pieces, two threads are slower, because each call of NumPy may wait for the lock
 #: of the interpreter.
@@ -214,6 +217,9 @@ class Candidates:
         noise = noises.mean(axis=0)
         if self.alike:
             return self.lowest, noise
+        # nodes for an exposure whose error is much larger here would be too far apart for the others
+        known = noises if self.unknown is None else np.where(self.unknown, np.inf, noises)
+        noise = np.minimum(noise, np.float32(MOST_NOISE) * known.min(axis=0))
         highest = self.levels + np.float32(NODE_REACH) * (noises - noise)
         highest = highest + np.float32(NODE_REACH**2 / 2) * (slopes - slopes.mean(axis=0))
         if self.unknown is not None:
