@@ -11,6 +11,7 @@ from crstack.joint.cubes import by_parts, joined
 from crstack.joint.likelihood import NODE_REACH, NODE_STEP, log_clean, nodes_of_groups, signal_nodes, widths_of
 from crstack.joint.local_prior import MOST_PIXELS, LocalPrior, local_prior
 from crstack.joint.measured_signals import MeasuredSignals
+from crstack.joint.unlike_places import noise_has_places, widen_spans
 from crstack.normal_samples import normal_range_exceeded
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image, kept, relax
@@ -36,6 +37,9 @@ LOOKED_AT, OF_FALSE_ALARMS = 0.03, 10
 SURE_SPAN = 5.0
 #: number of examined pixels of a part, whose arrays fit into fast memory
 CANDIDATES_AT_ONCE = 1 << 14
+#: largest noise for which the nodes of the signal are placed, as a multiple of the least noise of a value of the pixel.
+#: They do not resolve all of the posterior (see `~crstack.joint.unresolved`), but find the hits of the first sweeps.
+MOST_NOISE = 2.0
 #: number of values at nodes, and of values, that are computed together: the arrays of one exposure at all nodes fit
 #: into the caches. With much smaller pieces, two threads are slower, because each call of NumPy may wait for the lock
 #: of the interpreter.
@@ -209,11 +213,14 @@ class Candidates:
         """The lowest level and its noise (M,), for levels with the ``noises`` (N, M) and ``slopes`` (N or 1, M or 1).
 
         No value lies far below the signal. The signal is therefore at most the lowest sum of a level and a multiple of
-        its noise. If the throughputs differ, the noises of one pixel differ too.
+        its noise. The noises of one pixel differ if the throughputs differ, or the variances.
         """
         noise = noises.mean(axis=0)
-        if len(self.scales) == 1:
+        if self.alike:
             return self.lowest, noise
+        # nodes for an exposure whose error is much larger here would be too far apart for the others
+        known = noises if self.unknown is None else np.where(self.unknown, np.inf, noises)
+        noise = np.minimum(noise, np.float32(MOST_NOISE) * known.min(axis=0))
         highest = self.levels + np.float32(NODE_REACH) * (noises - noise)
         highest = highest + np.float32(NODE_REACH**2 / 2) * (slopes - slopes.mean(axis=0))
         if self.unknown is not None:
@@ -307,7 +314,7 @@ def share_looked_at(false_alarm):
     return LOOKED_AT if false_alarm is None else max(LOOKED_AT, OF_FALSE_ALARMS * false_alarm)
 
 
-def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, unlike=None):
+def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, unlike=None, signal=None):
     """The pixels whose values have a larger span than those of clean ones, and their neighbours.
 
     Parameters
@@ -324,6 +331,8 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
         Share of clean pixels that is examined.
     unlike : UnlikeNoise, optional
         The noise of groups of exposures, if it is not alike.
+    signal : `~numpy.ndarray`, optional
+        (ny, nx) expected common signal. With it, pixels are examined whose values have unlike noise.
 
     Returns
     -------
@@ -340,6 +349,8 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
             span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
         else:
             span = unlike.span(part, unlike.levels[:, wide])
+        if signal is not None and noise_has_places(counts):
+            widen_spans(span, part, counts.rows(wide), signal[wide], excess[wide], unlike)
         anyway[rows] = dilate(span > SURE_SPAN, 1)[inner]
         if detected is not None:
             anyway[rows] |= detected[:, rows].any(axis=0)

@@ -199,7 +199,8 @@ def joint_posterior(
     detected = in_order(detected, order)
     sigma = _sigma(counts, scatter)
     unlike = unlike_noise(counts, scatter.signal, of_pixels)
-    candidates = find_candidates(counts, of_pixels, sigma, detected, share_looked_at(settings.false_alarm), unlike)
+    looked_at = share_looked_at(settings.false_alarm)
+    candidates = find_candidates(counts, of_pixels, sigma, detected, looked_at, unlike, scatter.signal)
     noise = sigma if unlike is None else unlike.values
     without_hits = partial(with_hits_left_out, counts=counts, sigma=sigma, unlike=unlike)
     candidates, field, population = probabilities(candidates, noise, counts.data.shape, settings, without_hits)

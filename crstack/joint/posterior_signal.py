@@ -9,6 +9,7 @@ from crstack.joint.candidates import VALUES_AT_ONCE, even_slices
 from crstack.joint.charges import noise_of
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.odds import log_ratio
+from crstack.joint.unresolved import Unresolved
 from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads
 
@@ -49,39 +50,56 @@ def posterior_signal(field, candidates, population, which=None):
     the inverse of the variance as prior, it is this mean. The prior of the stack is not used.
     """
     which = np.ones(len(candidates), bool) if which is None else which
-    found, evenly = np.zeros((2, len(candidates))), replace(candidates, prior=None)
-    pieces = [
-        part.start + needed[here]
-        for part, needed in ((part, np.flatnonzero(which[part])) for part in candidates.parts())
-        for here in even_slices(len(needed), VALUES_AT_ONCE // len(candidates.values))
-        if len(needed)
-    ]
+    found, pieces = np.zeros((2, len(candidates))), _pieces_of(replace(candidates, prior=None), which)
     if not pieces:
         return found
-    population = _for_noises(population, map_threads(lambda place: evenly.some(place).noises(), pieces))
+    population = _for_noises(population, map_threads(lambda piece: piece[1].noises(), pieces))
 
-    def of_piece(place):
-        some = evenly.some(place)
-        nodes, clean, index, widths = some.at_nodes()
-        classes = field.classes_at(some.where)
-        ratio, not_hit = log_ratio(some, clean, index, classes, population)
-        known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
-        variance, noises = np.zeros_like(nodes), noise_of(index)
-        for i in range(len(some.values)):
-            # the probability of no hit depends on the noise, and so on the signal: it must not favour faint signals
-            not_hit[i] += known[i] * population.log_none(classes[i], noises[i])
-            if not (i and some.alike):
-                variance_of_level = (some.sigma_of(i, nodes) / some.scale_of(i)) ** 2
-            variance += known[i] * variance_of_level
-        hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio, widths))
-        weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
-        weight[:, ~known.any(axis=0)] = 1  # nothing is known
-        weight /= weight.sum(axis=0)
-        mean = (weight * nodes).sum(axis=0)
-        found[0, place], found[1, place] = mean, (weight * (nodes - mean) ** 2).sum(axis=0)
+    def of_piece(piece):
+        place, some = piece
+        found[:, place] = _signal_of(some, field.classes_at(some.where), population)
 
     map_threads(of_piece, pieces)
     return found
+
+
+def _pieces_of(candidates, which):
+    """Pieces of those of the candidates ``which`` (bool) are needed: their numbers, and the candidates of the piece."""
+    close = Unresolved.of(candidates)
+    closer = np.zeros(len(candidates), bool)
+    closer[close.which] = True
+    pieces = [
+        part.start + needed[here]
+        for part, needed in ((part, np.flatnonzero((which & ~closer)[part])) for part in candidates.parts())
+        for here in even_slices(len(needed), VALUES_AT_ONCE // len(candidates.values))
+        if len(needed)
+    ]
+    pieces = [(place, candidates.some(place)) for place in pieces]
+    for piece in close.pieces():
+        needed = piece.start + np.flatnonzero(which[close.which[piece]])
+        if len(needed):
+            pieces.append((close.which[needed], close.candidates.some(needed)))
+    return pieces
+
+
+def _signal_of(some, classes, population):
+    """Posterior mean and variance (M,) of the signal of some candidates."""
+    nodes, clean, index, widths = some.at_nodes()
+    ratio, not_hit = log_ratio(some, clean, index, classes, population)
+    known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
+    variance, noises = np.zeros_like(nodes), noise_of(index)
+    for i in range(len(some.values)):
+        # the probability of no hit depends on the noise, and so on the signal: it must not favour faint signals
+        not_hit[i] += known[i] * population.log_none(classes[i], noises[i])
+        if not (i and some.alike):
+            variance_of_level = (some.sigma_of(i, nodes) / some.scale_of(i)) ** 2
+        variance += known[i] * variance_of_level
+    hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio, widths))
+    weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
+    weight[:, ~known.any(axis=0)] = 1  # nothing is known
+    weight /= weight.sum(axis=0)
+    mean = (weight * nodes).sum(axis=0)
+    return mean, (weight * (nodes - mean) ** 2).sum(axis=0)
 
 
 def _for_noises(population, ends):

@@ -41,15 +41,19 @@ def lines_near_axes(flagged: np.ndarray, slope: float, filled: float) -> list[tu
     slope : float
         Largest slope of a line against the rows or columns.
     filled : float
-        Least fraction of the blocks of a line that have four flagged pixels or more.
+        Least fraction of the blocks of a line that have four flagged pixels or more. It is larger where hits fill many
+        blocks.
     """
     blocks, found = in_blocks(flagged) >= IN_BLOCK, []
     for turned in (False, True):
         image = (blocks.T if turned else blocks).copy()
         if min(image.shape) < PARTS:
             continue
+        # lines fill few rows, and hits all of them
+        share = float(np.median(image.mean(axis=1)))
+        least = max(filled, _over_chance(share, image.shape[1]))
         for _ in range(MOST):
-            line = _line_along(image, slope, filled)
+            line = _line_along(image, slope, least)
             if line is None:
                 break
             found.append((line[1], line[0], line[3], line[2]) if turned else line)
@@ -142,9 +146,12 @@ def _least_filled(blocks, length):
     length : int or `~numpy.ndarray`
         Number of blocks of the line.
     """
-    share = float(np.mean(blocks))
-    scatter = np.sqrt(share * (1 - share) * OF_ONE_HIT / np.maximum(length, 1))
-    return np.maximum(FILLED, share + OVER_CHANCE * scatter)
+    return np.maximum(FILLED, _over_chance(float(np.mean(blocks)), length))
+
+
+def _over_chance(share, length):
+    """Fraction of the blocks of a line that hits do not fill, if they fill a ``share`` of all blocks."""
+    return share + OVER_CHANCE * np.sqrt(share * (1 - share) * OF_ONE_HIT / np.maximum(length, 1))
 
 
 def fitted_line(line, flagged, widest=2 * BLOCK):

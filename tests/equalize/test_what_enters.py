@@ -72,6 +72,17 @@ def test_stars_that_enter_are_no_hits(n):
     assert sum(found[0][edge].sum() for edge in LEAVE) <= 2
 
 
+@pytest.mark.parametrize("step", [(1.3, -1.1), (-2.2, 1.8)])
+def test_stars_that_enter_by_a_pixel_are_no_hits(step):
+    """In a row or two that only one exposure shows, a star is not narrower than the strip."""
+    expected = exposures_of_moved_stars(step=step)
+    (dx, dy), found = (int(np.trunc(one)) for one in step), masks_of(expected)[-1]
+    columns = np.s_[:, :dx] if dx > 0 else np.s_[:, dx:]
+    rows = np.s_[:dy] if dy > 0 else np.s_[dy:]
+    assert expected[-1][columns].max() > 1000 < expected[-1][rows].max()
+    assert found[columns].sum() + found[rows].sum() <= 2
+
+
 @pytest.mark.parametrize(("n", "i", "edges"), [(3, 2, ENTER), (2, 1, ENTER), (2, 0, LEAVE)])
 def test_hits_two_pixels_wide_are_found_where_only_one_exposure_shows_the_scene(n, i, edges):
     expected = exposures_of_moved_stars(n)

@@ -115,7 +115,7 @@ def test_share_of_the_pixels_that_is_examined(monkeypatch, false_alarm, share):
     class Stop(Exception):
         pass
 
-    def find(counts, excess, sigma, detected, looked_at, unlike):
+    def find(counts, excess, sigma, detected, looked_at, unlike, signal):
         raise Stop(looked_at)
 
     monkeypatch.setattr(posterior, "find_candidates", find)

@@ -15,8 +15,12 @@ from crstack.joint.candidates import Candidates
 from crstack.joint.counts import Counts
 from crstack.joint.even_noise import even_noise
 from crstack.joint.excess import ExcessVariance
+from crstack.joint.field import Field
+from crstack.joint.population import Population
 from crstack.joint.posterior import joint_posterior
+from crstack.joint.sweeps import sweep
 from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise, relative_noises, unlike_noise
+from crstack.joint.unresolved import Unresolved
 
 SHAPE = (150, 170)
 
@@ -114,6 +118,26 @@ def test_span_is_that_of_like_noise():
     assert not unlike.agree(levels, np.array([0]), 5.9).any()
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_value_with_a_large_error_flags_no_others(n, sign):
+    """The expected value of one exposure may have a large error in few pixels, such as those of stars that enter."""
+    rng = np.random.default_rng(8)
+    levels = np.full((n, 400), 100.0) + 10 * rng.standard_normal((n, 400))
+    levels[-1] += sign * np.geomspace(100, 20_000, 400)
+    variance = np.full((n, 400), 100.0, np.float32)
+    variance[-1] += np.geomspace(100, 20_000, 400, dtype=np.float32) ** 2
+    one, none = np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32)
+    where = np.arange(400), np.arange(400)
+    candidates = Candidates(where, np.float32(levels), one, none, variance, none)
+    tables = candidates.tables()
+    # the first sweeps find the neighbours, and have no closer nodes
+    for closer in (None, Unresolved.of(candidates)):
+        field = Field((n, 400, 400))
+        sweep(field, candidates, tables, Population(), np.zeros((n, 400), np.int32), closer)
+        assert field.chance.max() < 0.5
+
+
 def test_nodes_resolve_the_signal_of_unlike_noise():
     """The likelihood of the signal, summed over the nodes with their widths, is the exact integral."""
     rng = np.random.default_rng(5)
@@ -145,6 +169,23 @@ def test_unequal_light_without_exposure_times(scene, light):
     """Whether most or few exposures are faint, their light is measured, and the hits of all are found."""
     expected, hits, values = exposures_of(light, scene=scene)
     check_masks(masks_of(values), expected, hits, light)
+
+
+@pytest.mark.filterwarnings("ignore:exposure . has .* times the light")
+@pytest.mark.parametrize(("light", "seed"), [((0.3, 1, 1), 5), ((1, 0.5, 0.25), 6), ((1, 0.3, 0.1), 7), ((1, 0.3), 8)])
+def test_clouds_that_dim_the_stars_but_not_the_sky(light, seed):
+    """The noise of the sky is the same in all exposures, whatever their throughput."""
+    rng, wanted = np.random.default_rng(seed), np.array(light) / np.mean(light)
+    y, x = np.mgrid[:240, :260]
+    stars = np.zeros((240, 260))
+    for flux in np.geomspace(60, 8000, 30):
+        stars += flux * np.exp(-((y - rng.uniform(0, 240)) ** 2 + (x - rng.uniform(0, 260)) ** 2) / 3)
+    images = [rng.poisson(60 + part * stars) + rng.normal(0, 5, stars.shape) for part in light]
+    result = CRStack([CCDData(one, unit="electron") for one in images], readnoise=5 * u.electron).joint_posterior()
+    np.testing.assert_allclose(result.measured.factors, wanted, rtol=0.08)
+    assert result.excess.shift < 0.1
+    # no star is taken for a hit
+    assert result.mask.sum() < 5
 
 
 @pytest.mark.parametrize("light", [(1, 1, 1), (1, 0.8, 1.1)])

@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from crstack import CRStack
 from crstack.exposures import load_exposures
@@ -69,6 +70,36 @@ def test_lines_near_axes():
     np.testing.assert_allclose(line, (0, 61.5, 239, 73.5), atol=3)
     turned = [(y1, x1, y2, x2) for x1, y1, x2, y2 in lines_near_axes(flagged.T, 0.17, 0.15)]
     np.testing.assert_allclose(turned, [line], atol=1)
+
+
+def test_lines_near_axes_among_many_hits():
+    """Hits that fill a sixth of the blocks make no line by chance, and a trace among them is one."""
+    rng = np.random.default_rng(4)
+    flagged = np.zeros((360, 400), bool)
+    flagged[rng.integers(0, 360, 550), rng.integers(0, 400, 550)] = True
+    flagged = ndimage.binary_dilation(flagged, iterations=2)
+    assert lines_near_axes(flagged, 0.17, 0.15) == []
+    assert lines_near_axes(flagged.T, 0.17, 0.15) == []
+    flagged[150:155] |= rng.random(400) < 0.8
+    (line,) = lines_near_axes(flagged, 0.17, 0.15)
+    np.testing.assert_allclose(line, (0, 152, 399, 152), atol=3)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:structures differ", "ignore:flagged groups are smooth", "ignore:.* the shape of a source"
+)
+def test_many_wide_hits_are_no_nod():
+    rng = np.random.default_rng(2)
+    planes = []
+    for _ in range(3):
+        charges = np.zeros((300, 320))
+        charges[rng.integers(0, 300, 600), rng.integers(0, 320, 600)] = 6000
+        charges = ndimage.gaussian_filter(charges, 1.2)
+        planes.append(CCDData(rng.poisson(60 + charges) + rng.normal(0, 4, charges.shape), unit=u.electron))
+    masks = CRStack(planes, readnoise=4 * u.electron, differences=None).detect()
+    for i in range(3):
+        assert not np.any(masks.codes[exposure_name(i)] == Code.MOVED)
+        assert 0.05 < masks[exposure_name(i)].mean() < 0.25
 
 
 def test_lines_near_axes_of_a_narrow_image():

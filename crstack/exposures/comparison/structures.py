@@ -1,6 +1,7 @@
 """Structures of the exposures: stars, lines and traces that exposures of one field share."""
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from scipy import ndimage
@@ -44,6 +45,9 @@ SEEN = 0.25
 SHARED, FEWEST = 1 / 3, 3
 #: this share of the structures, the brightest ones, measures the light of an exposure relative to the others
 BRIGHTEST = 0.25
+#: blocks around a hit in which those of other exposures make a structure with it, and number of standard deviations by
+#: which structures must exceed the number of these coincidences
+COINCIDE, OVER_CHANCE = 20, 4.0
 #: fewest structures that are compared with only two exposures, where some are hits: number, and number per pixel
 FEWEST_OF_TWO, PER_PIXEL = 5, 20e-6
 
@@ -92,8 +96,9 @@ def lacking(data, bad=None, factors=None):
     structure is a connected group of blocks that are significant in at least half of the other exposures, with
     significant blocks around them. Hits are hardly ever so wide in two exposures. An exposure shows a structure if it
     has at least a quarter of its light at the same place or beside it. An exposure is of another field if it shows less
-    than a third of the structures. At least three structures are needed for this. With two exposures groups of hits
-    are among the structures, and at least five, and 20 per million pixels, are needed.
+    than a third of the structures. At least three structures are needed for this, and clearly more than there would be
+    if all structures of the exposures were wide hits, of which some coincide. With two exposures groups of hits are
+    among the structures, and at least five, and 20 per million pixels, are needed.
     """
     planes = significances(data, bad)
     return lacking_of(compared(planes, factors), planes[0][0].size)
@@ -131,9 +136,20 @@ def lacking_of(found, size):
         Blocks of an exposure.
     """
     n = len(found)
-    fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * size)
-    few = [one for one in found if one.number >= fewest and one.seen < SHARED * one.number]
+    few = [one for one in found if one.number >= _fewest(found, one, size) and one.seen < SHARED * one.number]
     return few if n > 2 or len(few) == n else []
+
+
+def _fewest(found, one, size):
+    """Fewest structures of the other exposures with which an exposure is compared."""
+    n = len(found)
+    if n == 2:
+        return max(FEWEST_OF_TWO, PER_PIXEL * 4 * size)
+    # a structure is significant in so many of the others
+    needed = n - 1 - (n - 2) // 2
+    own = float(np.mean([other.own for other in found if other is not one]))
+    chance = comb(n - 1, needed) * own * (own * COINCIDE / size) ** (needed - 1)
+    return max(FEWEST, chance + OVER_CHANCE * np.sqrt(chance))
 
 
 def share_few(found):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.comparison.structures import Structures, lacking, light_of
+from crstack.exposures.comparison.structures import Structures, compared, lacking, light_of, significances
 
 SHAPE = (200, 240)
 READNOISE = 4.0
@@ -203,6 +204,21 @@ def test_structures_are_counted_exactly():
     bad[2, 40:] = True
     data[bad] = 0
     assert lacking(data, bad) == []
+
+
+@pytest.mark.parametrize(("n", "seed"), [(3, 2), (4, 4)])
+def test_coincident_wide_hits_are_no_structures_that_others_share(n, seed):
+    rng, planes = np.random.default_rng(seed), []
+    for _ in range(n):
+        charges = np.zeros((300, 320))
+        charges[rng.integers(0, 300, 600), rng.integers(0, 320, 600)] = 6000
+        charges = ndimage.gaussian_filter(charges, 1.2)
+        planes.append(rng.poisson(60 + charges) + rng.normal(0, 4, charges.shape))
+    data = np.array(planes, np.float32)
+    found = compared(significances(data))
+    assert max(one.number for one in found) >= 3
+    assert min(one.own for one in found) > 40
+    assert lacking(data) == []
 
 
 @pytest.mark.parametrize("times", [(30, 600, 900), (900, 600, 30), (60, 600, 900, 900), (20, 30, 600), (30, 900)])

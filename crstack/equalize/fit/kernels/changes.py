@@ -147,7 +147,8 @@ def unseen_pixels(shape, step, shown):
 def unseen_light(left, unseen):
     """Squared light of the scene that the common image does not show, as one exposure has it.
 
-    A morphological opening removes structures that are narrower than the image of a star, which are hits.
+    A morphological opening removes structures that are narrower than the image of a star, which are hits. It uses only
+    pixels of such a scene: next to these, the exposure agrees with what is expected of it, stars included.
 
     Parameters
     ----------
@@ -161,7 +162,8 @@ def unseen_light(left, unseen):
     squares : `~numpy.ndarray`
         (M,) of these pixels.
     """
-    light = CORE * ndimage.grey_opening(left, footprint=OPENING)
+    lowest = ndimage.grey_erosion(np.where(unseen, left, np.inf), footprint=OPENING)
+    light = CORE * ndimage.grey_dilation(np.where(unseen, lowest, 0), footprint=OPENING)
     return light[unseen] ** 2
 
 
