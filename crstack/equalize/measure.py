@@ -174,22 +174,11 @@ def _best_start(data, settings, comparable):
     start = first_factors(_moved_back(fit)) if "flux_factors" in names else None
     if start is not None:
         other = _refined(ExpectedExposures(*data, replace(settings, start=start)))
-        fit = _of_starts(fit, other)
+        fit = min(fit, other, key=ExpectedExposures.misfit)
     if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in fit.kinds):
         other = ExpectedExposures(*data, replace(fit.settings, above_local=True))
         fit = _better(fit, _refined(other, lambda model: _agrees_well(fit, model)), comparable)
     return fit
-
-
-def _of_starts(fit, other):
-    """The better of a fit and of an ``other`` that starts from throughputs of its structures.
-
-    Their common images are a median and a mean, whose noise changes chi squared where there is no structure.
-    """
-    structure = structure_of(fit) & structure_of(other)
-    if np.count_nonzero(structure) < FEWEST:
-        structure = True
-    return min(fit, other, key=lambda one: one.misfit(structure))
 
 
 def _differences_of_whole_with_lines(data, part):
