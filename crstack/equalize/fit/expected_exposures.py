@@ -291,17 +291,14 @@ class ExpectedExposures:
         return mean_without_hits(cube, variances, contrast)
 
     def own_variances(self, common):
-        """Variance (N, ny, nx) of each exposure at its own light: a sky may not dim with the throughput.
-
-        An expected signal below 0, as in a failed fit, has no photons.
-        """
+        """Variance (N, ny, nx) of each exposure at its own throughput. One below 0, in a failed fit, has no photons."""
+        empty = self.variance_of(np.zeros_like(common))
+        photons = np.maximum(self.variance_of(common) - empty, 0)
         noises = np.ones(len(self.factors)) if self.own_noises is None else self.own_noises
-        if self.start is None:
-            variance = self.variance_of(common)
-            return np.stack([np.float32(noise) * variance for noise in noises])
+        factors = np.ones(len(self.factors)) if self.start is None else self.factors
         return np.stack([
-            np.float32(noise) * self.variance_of(np.maximum(np.float32(factor) * common + background, 0))
-            for noise, factor, background in zip(noises, self.factors, self.backgrounds, strict=True)
+            np.float32(noise) * (empty + np.float32(max(factor, 0)) * photons)
+            for noise, factor in zip(noises, factors, strict=True)
         ])  # fmt: skip
 
     def misfit(self, some=True):
