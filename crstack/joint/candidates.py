@@ -19,6 +19,7 @@ from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads, row_bands, slices, wide_bands
 
 __all__ = [
+    "NODES_AT_ONCE",
     "VALUES_AT_ONCE",
     "Candidates",
     "clean_means",
