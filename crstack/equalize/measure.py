@@ -56,6 +56,9 @@ FIRST_ROUNDS, SURELY, ENOUGH = 2, 0.4, 10
 #: fewest pixels with structure that decide between the two fits; largest mean misfit of a value, in variances, of a
 #: fit that describes the exposures
 FEWEST, DESCRIBED = 40, 1.5
+#: rows and columns of which a larger share has structure contain lines or traces. Stars measure the throughputs if a
+#: larger share of the structure than the second number is beside these
+OF_LINES, COMPACT = 0.5, 0.5
 
 
 def measure_differences(
@@ -175,12 +178,30 @@ def _best_start(data, settings, comparable):
     settings = fit.settings
     start = first_factors(_moved_back(fit)) if "flux_factors" in names else None
     if start is not None:
-        other = _refined(ExpectedExposures(*data, replace(settings, start=start)))
-        fit = min(fit, other, key=ExpectedExposures.misfit)
+        fit = _of_starts(fit, data, start)
     if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in fit.kinds):
         other = ExpectedExposures(*data, replace(fit.settings, above_local=True))
         fit = _better(fit, _refined(other, lambda model: _agrees_well(fit, model)), comparable)
     return fit
+
+
+def _of_starts(fit, data, start):
+    """The better of a fit and of one that starts from the throughputs of its structures.
+
+    If most of these are compact, as stars are, they decide. Elsewhere, the noise of the common images changes chi
+    squared: one is a median, the other a mean.
+    """
+    structure = structure_of(fit)
+    compact = structure & ~_lines_of(structure)
+    sky_stays = np.count_nonzero(compact) > max(FEWEST, COMPACT * np.count_nonzero(structure))
+    other = _refined(ExpectedExposures(*data, replace(fit.settings, start=start, sky_stays=sky_stays)))
+    some = compact if sky_stays else True
+    return min(fit, other, key=lambda one: one.misfit(some))
+
+
+def _lines_of(structure):
+    """Pixels (ny, nx) of rows and columns of which a large part has ``structure``: lines of a sky, and traces."""
+    return (structure.mean(axis=0) > OF_LINES) | (structure.mean(axis=1, keepdims=True) > OF_LINES)
 
 
 def _differences_of_whole_with_lines(data, part):

@@ -171,6 +171,23 @@ def test_unequal_light_without_exposure_times(scene, light):
     check_masks(masks_of(values), expected, hits, light)
 
 
+@pytest.mark.filterwarnings("ignore:exposure . has .* times the light")
+@pytest.mark.parametrize(("light", "seed"), [((0.3, 1, 1), 5), ((1, 0.5, 0.25), 6), ((1, 0.3, 0.1), 7), ((1, 0.3), 8)])
+def test_clouds_that_dim_the_stars_but_not_the_sky(light, seed):
+    """The noise of the sky is the same in all exposures, whatever their throughput."""
+    rng, wanted = np.random.default_rng(seed), np.array(light) / np.mean(light)
+    y, x = np.mgrid[:240, :260]
+    stars = np.zeros((240, 260))
+    for flux in np.geomspace(60, 8000, 30):
+        stars += flux * np.exp(-((y - rng.uniform(0, 240)) ** 2 + (x - rng.uniform(0, 260)) ** 2) / 3)
+    images = [rng.poisson(60 + part * stars) + rng.normal(0, 5, stars.shape) for part in light]
+    result = CRStack([CCDData(one, unit="electron") for one in images], readnoise=5 * u.electron).joint_posterior()
+    np.testing.assert_allclose(result.measured.factors, wanted, rtol=0.08)
+    assert result.excess.shift < 0.1
+    # no star is taken for a hit
+    assert result.mask.sum() < 5
+
+
 @pytest.mark.parametrize("light", [(1, 1, 1), (1, 0.8, 1.1)])
 def test_light_that_differs_little_needs_no_start(light):
     assert first_factors(exposures_of(light)[2]) is None

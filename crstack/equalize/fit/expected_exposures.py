@@ -285,14 +285,19 @@ class ExpectedExposures:
 
     def own_variances(self, common):
         """Variance (N, ny, nx) of each exposure at its own throughput. One below 0, in a failed fit, has no photons."""
-        empty = self.variance_of(np.zeros_like(common))
-        photons = np.maximum(self.variance_of(common) - empty, 0)
         noises = np.ones(len(self.factors)) if self.own_noises is None else self.own_noises
-        factors = np.ones(len(self.factors)) if self.start is None else self.factors
-        return np.stack([
-            np.float32(noise) * (empty + np.float32(max(factor, 0)) * photons)
-            for noise, factor in zip(noises, factors, strict=True)
-        ])  # fmt: skip
+        if self.start is not None and self.settings.sky_stays:
+            variances = [self.variance_of(np.maximum(self._own_light(i, common), 0)) for i in range(len(noises))]
+        else:
+            empty = self.variance_of(np.zeros_like(common))
+            photons = np.maximum(self.variance_of(common) - empty, 0)
+            factors = np.ones(len(self.factors)) if self.start is None else self.factors
+            variances = [empty + np.float32(max(factor, 0)) * photons for factor in factors]
+        return np.stack([np.float32(noise) * one for noise, one in zip(noises, variances, strict=True)])
+
+    def _own_light(self, i, common):
+        """Signal (ny, nx) of exposure ``i`` at its throughput and surface, electrons."""
+        return np.float32(self.factors[i]) * common + self.backgrounds[i]
 
     def misfit(self, some=True):
         """Sum of the squared residuals of the exposures over their variances; a limit reduces the effect of hits.

@@ -18,6 +18,9 @@ class FitSettings:
     ----------
     start : `~numpy.ndarray` or None
         (N,) throughputs from which the fit of the kernels starts, see `~crstack.equalize.terms.first_factors`.
+    sky_stays : bool
+        Whether the throughputs of the start are those of compact structures, such as stars. The sky may then be as
+        bright in all exposures, and its noise does not change with the throughput.
     noises : `~numpy.ndarray` or None
         (N,) variance of each exposure over the mean, where they are unlike.
     drifting : bool
@@ -34,6 +37,7 @@ class FitSettings:
     """
 
     start: np.ndarray | None = None
+    sky_stays: bool = False
     noises: np.ndarray | None = None
     drifting: bool = True
     above_local: bool = False
