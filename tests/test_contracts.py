@@ -297,7 +297,7 @@ class Line(BoundaryModel):
 
 def test_wrong_boundaries_are_found_out():
     check_boundary(Line)
-    with pytest.raises(AssertionError, match="the boundary of Line must be finite and positive"):
+    with pytest.raises(AssertionError, match="the boundary of Line must be finite and 0 or more everywhere"):
         check_boundary(Line(slope=-1.0))
     with pytest.raises(AssertionError, match=r"1-D array of finite numbers; got float64 .*, 2 of them not") as caught:
         check_boundary(Line(slope=np.nan))
