@@ -6,8 +6,9 @@ import numpy as np
 
 __all__ = ["noise_has_places", "widen_spans"]
 
-#: largest ratio of the variances of like values; it allows for a little more than those of one group of exposures
-LIKE = 5.0
+#: largest ratio of the variances of like values. Errors of the model beside stars may exceed the noise by less: where
+#: one exposure has a large one, those of the others are not small.
+LIKE = 100.0
 
 
 def noise_has_places(counts):

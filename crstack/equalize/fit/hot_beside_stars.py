@@ -8,9 +8,9 @@ __all__ = ["hot_beside_stars"]
 
 #: least charge of such a pixel, in standard deviations of one exposure
 LEAST_CHARGE = 6.0
-#: in one of the positions, the means of opposite neighbours differ by at most this share of the charge plus this number
-#: of standard deviations; those around the peak of a star differ by more
-LEAST_SPREAD, NOISE_OF_SPREAD = 0.2, 1.5
+#: in one of the positions, the means of opposite neighbours differ by at most this share of the charge; those around
+#: the peak of a star differ by more
+LEAST_SPREAD = 0.2
 #: least share of the charge in every exposure, and largest share in a position; the image of a star does not stay in
 #: its pixel
 LEAST_SHARE, LARGEST_SHARE = 0.5, 1.6
@@ -52,7 +52,7 @@ def hot_beside_stars(cube, steps, variance_of):
     for step in sorted(set(steps)):
         alike = [plane for plane, own in zip(cube, steps, strict=True) if own == step]
         charge, spread = _excess(alike[0] if len(alike) == 1 else median_of_values(np.stack(alike), axis=0), places)
-        sharp = (charge > LEAST_CHARGE * sigma) & (spread < LEAST_SPREAD * charge + NOISE_OF_SPREAD * sigma)
+        sharp = (charge > LEAST_CHARGE * sigma) & (spread < LEAST_SPREAD * charge)
         charges[sharp] = np.minimum(charges, charge)[sharp]
         largest = np.maximum(largest, charge)
     hot = np.isfinite(charges) & (excess.min(axis=0) > LEAST_SHARE * charges) & (largest < LARGEST_SHARE * charges)
