@@ -4,6 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from crstack import CRStack
 from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
@@ -63,6 +64,20 @@ def test_stars_and_hits_are_no_hot_pixels(fwhm, step):
         found += (~hit[:, y, x].all(axis=0)).sum()
     # of 200 stars, hardly any has a hit of its brightness where another position shows it
     assert found <= 2
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_a_crowded_field_has_no_hot_pixels(seed):
+    """A star has about the same excess in its pixel and in the one beside it, if the shift is half a pixel."""
+    rng, (ny, nx), fine = np.random.default_rng(seed), (240, 260), 3
+    light, images = np.zeros((ny * fine, nx * fine)), []
+    places = rng.integers(0, light.shape[0], 2600), rng.integers(0, light.shape[1], 2600)
+    np.add.at(light, places, np.minimum(1000 * (rng.pareto(1.0, 2600) + 1), 3e5))
+    for (dx, dy), fwhm in zip(((0, 0), (-2, 1), (1, 1)), (2.5, 2.8, 3.1), strict=True):
+        blurred = ndimage.gaussian_filter(np.roll(light, (dy, dx), (0, 1)), fine * fwhm / 2.3548)
+        images.append(SKY + blurred.reshape(ny, fine, nx, fine).sum(axis=(1, 3)))
+    rows, *_ = found_in(observed(images, rng), ((0, 0), (-1, 0), (0, 0)))
+    assert len(rows) <= 1
 
 
 def test_a_hit_on_a_hot_pixel_is_no_part_of_its_charge():
