@@ -56,8 +56,8 @@ FIRST_ROUNDS, SURELY, ENOUGH = 2, 0.4, 10
 #: fewest pixels with structure that decide between the two fits; largest mean misfit of a value, in variances, of a
 #: fit that describes the exposures
 FEWEST, DESCRIBED = 40, 1.5
-#: rows and columns of which a larger share has structure contain lines or traces. Stars measure the throughputs if a
-#: larger share of the structure than the second number is beside these
+#: rows and columns of which a larger share has structure contain lines or traces. Stars measure the throughputs if more
+#: than the second share of the structure lies outside of such rows and columns
 OF_LINES, COMPACT = 0.5, 0.5
 
 
