@@ -43,6 +43,8 @@ SHIFTED = (f", or leave it out if it is of another target. {UNUSED.format('its')
 ROWS = 100
 #: causes of missing structures
 OTHER_FIELD, NO_LIGHT = "it is of another field, or rotated", "it is of another field, or the shutter was closed"
+#: condition with two exposures, where no third one shows whether a structure is a hit
+UNLESS_HIT = ", unless the structures are hits that cover several pixels"
 
 #: turned images, by their description
 TURNED = {
@@ -174,7 +176,8 @@ def _cause_of(exposures, i, other, lacking, bright):
         return _Cause(light=light)
     if not has_own:
         return _Cause(words=NO_LIGHT)
-    return _Cause(words=turned or _turned(exposures, i, other) or OTHER_FIELD)
+    words = turned or _turned(exposures, i, other)
+    return _Cause(words=words or OTHER_FIELD + (UNLESS_HIT if len(exposures) == 2 else ""))
 
 
 def _rotated(exposures, unfocused):

@@ -83,7 +83,8 @@ def test_two_exposures_of_two_fields_are_both_named(drop):
     for number, part in enumerate(text.split("; "), start=1):
         assert part.startswith(f"exposure {number} shows ")
         assert "structures of the other exposure: it is of another field, or rotated" in part
-    assert text.endswith("or rotated. Without these, fewer than two exposures remain: give exposures of one field")
+        assert "unless the structures are hits that cover several pixels" in part
+    assert text.endswith(" pixels. Without these, fewer than two exposures remain: give exposures of one field")
 
 
 def test_two_pairs_are_all_named():
