@@ -18,6 +18,7 @@ __all__ = [
     "LEAST_THROUGHPUT",
     "at_other_places",
     "change_of_object",
+    "clear_light",
     "has_lines",
     "has_trace",
     "height_of_lines",
@@ -103,6 +104,11 @@ def has_trace(image, variance, axis, across=None):
     return bool((weight * straight_part(light, axis)).sum() > STRAIGHT * (weight * light).sum())
 
 
+def clear_light(light, variance):
+    """The light (ny, nx) of an object where it is clear, and 0 elsewhere; ``variance`` is that of one exposure."""
+    return np.where(light > CLEAR_OBJECT * np.sqrt(variance), light, np.float32(0))
+
+
 def change_of_object(left, light, variance, axis):
     """Change of an object in each row or column across it: the median of the change over its light there.
 
@@ -120,7 +126,7 @@ def change_of_object(left, light, variance, axis):
     """
     if axis == "x":
         return change_of_object(left.T, light.T, variance.T, "y").T
-    clear = light > CLEAR_OBJECT * np.sqrt(variance)
+    clear = clear_light(light, variance) > 0
     rows, some = clear.any(axis=1), clear.any(axis=0)
     shares = np.zeros(light.shape[1], np.float32)
     if some.any():

@@ -36,6 +36,9 @@ MUCH_WORSE, WORSE = 1.2, 1.02
 #: of two models of an object along either axis, one is not fitted further whose criterion exceeds the other's by this
 #: factor
 ALIKE = 1.005
+#: models whose throughputs differ by more than this are compared by the noise of each exposure. At the common level, a
+#: throughput below 1 raises the noise of its exposure
+APART = 0.05
 #: a model does not describe the exposures if its criterion exceeds this number for each value
 UNDESCRIBED = 3.0
 #: quantiles of the response, of which one deviates by at least this fraction where an object dims and the sky does not
@@ -157,7 +160,7 @@ def _best_of_orders(model, alone=None):
     best = alone if alone is not None and _describes_more(alone, best) else best
     others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
     other = min(others, key=ExpectedExposures.misfit, default=best)
-    if _describes_more(other, best):
+    if _may_describe_more(other, best):
         refine_after_lines(other)
         best = other if _describes_more(other, best) else best
     if axes and not (best.lines_first or best.object_alone):
@@ -165,6 +168,13 @@ def _best_of_orders(model, alone=None):
         refine_after_lines(best, LAST_ROUNDS)
     polish(best)
     return _object_and_sky(best)
+
+
+def _may_describe_more(other, best):
+    """Whether an ``other`` model may describe more than the ``best`` one, once it has kernels as well."""
+    if other is best:
+        return False
+    return _describes_more(other, best) or criterion_by_own_noise(other) < WORSE * criterion_by_own_noise(best)
 
 
 def _object_and_sky(model):
@@ -214,10 +224,12 @@ def _object_along(model, axis):
 def _describes_more(one, other, by=0.0):
     """Whether a model describes more than another one, where the measures of the misfit decrease by more than ``by``.
 
-    Models of one start are compared by the sum of two measures of the misfit. Of models of other throughputs, either
-    measure decides.
+    Models of one start are compared by the sum of two measures of the misfit, or by the noise of each exposure if their
+    throughputs differ. Of models of other starts, either measure decides.
     """
     if one.start is None and other.start is None:
+        if np.abs(one.factors - other.factors).max() > APART:
+            return criterion_by_own_noise(one) + by < criterion_by_own_noise(other)
         return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
     return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, criterion_by_own_noise))
 

@@ -8,7 +8,7 @@ from crstack.equalize.fit.lines.lines import fit_whole
 from crstack.equalize.fit.lines.slit_sky import sky_in_slits
 from crstack.equalize.fit.lines.straight_lines import straight_part
 from crstack.equalize.fit.misfit import differences_of, moved_back, residuals, residuals_with_hits
-from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, change_of_object, without_sky
+from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, change_of_object, clear_light, without_sky
 from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = [
@@ -31,6 +31,8 @@ FAR_FROM_OBJECT, CONTRASTS_OF_OBJECT = 3.0, (0.3, 0.1, 0.03)
 ALONG = 5
 #: rounds of the fit of a change of the sky in slits, each with the common image of the one before
 SLIT_ROUNDS = 3
+#: rounds of the fit of the throughput of a whole object, each with the common image of the one before
+WHOLE_ROUNDS = 3
 
 
 def fit_line_terms(model, lines):
@@ -43,6 +45,8 @@ def fit_line_terms(model, lines):
         model.lines.append(line)
         if line.setting == "slit":
             add_slit(model, line)
+        elif line.setting == "whole":
+            add_whole(model, line)
         else:
             add_line(model, line, residuals(model))
 
@@ -52,6 +56,12 @@ def add_slit(model, slit):
     for _ in range(SLIT_ROUNDS):
         # a line that brightens by a large factor looks like a hit, because it is short
         add_line(model, slit, residuals_with_hits(model))
+
+
+def add_whole(model, line):
+    """Fit one throughput of the whole object in each exposure, and add it to a model."""
+    for _ in range(WHOLE_ROUNDS):
+        add_line(model, line, residuals(model))
 
 
 def add_line(model, line, found):
@@ -65,7 +75,9 @@ def add_line(model, line, found):
         share = _share_of(model, line, moved_back(model, left), regressor, variance) * regressor
         _set_sky(model, share if model.sky is None else model.sky + share)
         return
-    share = _share_of(model, line, left, regressor, variance)
+    # faint light is noise for the most part, and what is left of the lines of the sky
+    fitted = clear_light(regressor, variance) if line.setting == "whole" else regressor
+    share = _share_of(model, line, left, fitted, variance)
     if line.name == "response":
         set_response(model, share, regressor, signal)
         return
@@ -145,6 +157,8 @@ def regressor_of(model, line, signal):
     if line.setting == "object":
         # the sky that fills the slit along the axis stays
         return without_sky(signal, line.axis, model.courses.get(line.axis))
+    if line.setting == "whole":
+        return object_in(model, signal, line)
     if len(model.levels) == 2:
         signal = ndimage.median_filter(signal, (1, ALONG) if line.axis == "x" else (ALONG, 1))
     return object_in(model, signal, line) if _sky_beside(model, line) else signal

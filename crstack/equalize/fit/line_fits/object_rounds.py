@@ -1,19 +1,16 @@
 """Rounds of the fit of an object whose throughput changes along its trace, apart from the sky across it."""
 
-from crstack.equalize.fit.line_fits.line_rounds import FAINT, POLISHING, polish
+from crstack.equalize.fit.line_fits.line_rounds import FAINT, polish
 from crstack.equalize.fit.line_fits.lines_of_model import (
-    add_line,
     changes_along,
     fit_line_terms,
     fit_object,
     line_terms_of,
-    object_in,
     regressor_of,
     restore_line_terms,
-    set_response,
 )
 from crstack.equalize.fit.line_fits.needed_lines import find_line_terms, least_decrease
-from crstack.equalize.fit.lines.lines import LINES, LineTerm, fit_whole, lines_gain
+from crstack.equalize.fit.lines.lines import LINES, LineTerm, lines_gain
 from crstack.equalize.fit.misfit import criterion, residuals
 from crstack.equalize.fit.object_part import has_trace
 
@@ -83,32 +80,20 @@ def fit_object_and_sky(model, axis):
 
 
 def polish_object_and_sky(model):
-    """Fit the terms of `fit_object_and_sky` to what they leave, from the better of two starts."""
+    """Fit the terms of `fit_object_and_sky` to what they leave, with that of the whole object if it is needed."""
     *sky, response = model.lines
-    _start_from_whole_object(model, sky, response)
+    _with_whole_object(model, sky, response)
     polish(model)
 
 
-def _start_from_whole_object(model, sky, response):
-    """Fit the terms of the sky and of the object again from a throughput of the whole object, if this is better.
+def _with_whole_object(model, sky, response):
+    """Fit the terms of the sky and of the object again, with a throughput of the whole object, if this is better.
 
     Rows with little light have no significant throughput of their own. Behind a cloud, they dim as the object does.
     Where the seeing changes, the trace loses light at the slit, and extended emission does not.
     """
     before, lines, terms = criterion(model), list(model.lines), line_terms_of(model)
-    fit_line_terms(model, sky)
-    _fit_object_as_a_whole(model, response)
-    add_line(model, response, residuals(model))
-    model.lines.append(response)
+    fit_line_terms(model, [*sky, LineTerm(response.axis, "whole"), response])
     if criterion(model) > before:
         model.lines = lines
         restore_line_terms(model, terms)
-
-
-def _fit_object_as_a_whole(model, line):
-    """Fit one throughput of the whole object in each exposure, from which those of its rows or columns start."""
-    for _ in range(POLISHING):
-        left, signal, variance, _ = residuals(model)
-        regressor = object_in(model, signal, line)
-        share, _ = fit_whole(*LineTerm(line.crosses, line.setting).arrays(left, regressor, variance))
-        set_response(model, share, regressor, signal)

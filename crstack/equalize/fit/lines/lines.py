@@ -39,9 +39,10 @@ class LineTerm:
     ----------
     axis : {"x", "y"}
         Axis along which it is smooth.
-    setting : {"response", "object", "backgrounds", "sky", "slit"}
-        Whether it is a throughput, one throughput of all of the object that crosses the axis, an added level, a change
-        of the lines that are straight along the axis, or one of the light that fills slits along the axis.
+    setting : {"response", "whole", "object", "backgrounds", "sky", "slit"}
+        Whether it is a throughput, one throughput of all light but the lines that cross the axis, one throughput of all
+        of the object that crosses the axis, an added level, a change of the lines that are straight along the axis, or
+        one of the light that fills slits along the axis.
     length : int, optional
         Length of the slits, pixels.
     """
@@ -53,7 +54,7 @@ class LineTerm:
     @property
     def name(self):
         """The parameter of the user that it belongs to."""
-        return "response" if self.setting in ("response", "object") else "backgrounds"
+        return "response" if self.setting in ("response", "whole", "object") else "backgrounds"
 
     @property
     def crosses(self):
@@ -65,6 +66,8 @@ class LineTerm:
         """Readable text."""
         if self.setting == "slit":
             return f"brightness of the sky in slits of {self.length} pixels along {self.axis}"
+        if self.setting == "whole":
+            return "response of the whole object"
         if self.setting == "object":
             return f"response of the object in each {'row' if self.axis == 'x' else 'column'}"
         what = {"response": "response", "backgrounds": "added level", "sky": "brightness of the sky"}[self.setting]
@@ -91,7 +94,7 @@ class LineTerm:
     def fit(self, residuals, regressor, variance, course=None):
         """Additional share of a regressor in each exposure, and the effective number of fitted values."""
         arrays = self.arrays(residuals, regressor, variance, course)
-        if self.setting == "slit":
+        if self.setting in ("slit", "whole"):
             return fit_whole(*arrays)
         lengths = () if self.setting == "object" else LENGTHS
         share, freedom = fit_lines(*arrays, lengths=lengths, continued=course is not None)
