@@ -46,7 +46,7 @@ requirements:
   verify_cr: False                  # ask for confirmation
   semiwindow: 15                    # to display residual CR hits
   color_scale: zscale               # minmax | zscale
-  maxplots: -1                      # -1: all CR detected are plotted
+  maxplots: 40                      # strongest hits of a file; -1: all of them
   # differences: auto               # crstack only: measure what differs
   # max_fraction: 0.2               # crstack only: more flagged is an error
   # mem_limit: 2GB                  # crstack only: memory that the run may hold

@@ -25,7 +25,7 @@ PANEL = 2.7  # side of a panel, inches
 TOP = 0.9  # height of the title of the page and those of the panels, inches
 ABOVE = 0.128  # from the upper edge to the title of the page, inches
 OUTLINE = "#e69f00"
-WHO = "who flagged what"
+WHO = "flagged by"
 #: most ticks of a panel, and of the colour bar
 TICKS, TICKS_OF_BAR = 4, 9
 

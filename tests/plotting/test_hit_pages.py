@@ -31,7 +31,7 @@ def test_pages_of_a_hit(stacks, n):
     images, diagram = pages.show(row["number"])
     titles = [axes.get_title() for axes in images.axes if axes.get_title()]
     exposures = [f"exposure {i + 1}" for i in range(n)]
-    assert titles == [*exposures, "mean2d", "who flagged what", "mean2d, corrected"]
+    assert titles == [*exposures, "mean2d", "flagged by", "mean2d, corrected"]
     for i in range(n):
         drawn = images.axes[i].images[0]
         left, right, bottom, top = drawn.get_extent()

@@ -107,7 +107,7 @@ def test_who_flagged_what_has_the_colour_of_each_code(stacks):
     stack = stacks[3]
     stack.detect(aux="pycosmic")
     images, _ = stack.plot.hits("MEANCRT").show(1)
-    drawn = next(axes.images[0] for axes in images.axes if axes.get_title() == "who flagged what")
+    drawn = next(axes.images[0] for axes in images.axes if axes.get_title() == "flagged by")
     for code in Code:
         colour = SYMBOLS[code][1] if code else "#ffffff"
         assert to_hex(drawn.cmap(drawn.norm(int(code)))) == colour
