@@ -84,7 +84,7 @@ def test_a_trace_that_dims_leaves_the_lines_of_the_sky(kept):
     terms = {(line.setting, line.axis) for line in found.lines}
     # levels of the columns may be fitted beside it, and are 0
     assert ("response", "x") in terms
-    assert terms <= {("response", "x"), ("sky", "y"), ("backgrounds", "y")}
+    assert terms <= {("response", "x"), ("whole", "x"), ("sky", "y"), ("backgrounds", "y")}
     left = left_by(found, expected)
     assert np.percentile(left, 99.9) < 1.4
     assert np.sqrt(np.mean(left**2)) < 0.13
@@ -99,7 +99,7 @@ def test_lines_that_brighten_and_an_object_that_dims(seed, turned):
     cube = np.ascontiguousarray(turn(cube.astype(np.float32)))
     found = measure_differences(cube, lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
     along, across = "yx" if turned else "xy"
-    lines = {("response", along), ("sky", across), ("backgrounds", across)}
+    lines = {("response", along), ("whole", along), ("sky", across), ("backgrounds", across)}
     assert {(line.setting, line.axis) for line in found.lines} == lines
     left = left_by(found, turn(expected))
     assert left.max() < 2.5
