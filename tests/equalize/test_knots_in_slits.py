@@ -1,5 +1,7 @@
 """Compact emission beside a trace in a slit, on a night on which the object dims while the sky brightens."""
 
+from types import SimpleNamespace
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from scipy import ndimage
 
 from crstack import CRStack
 from crstack.datasets.hits import make_hits
+from crstack.equalize.fit.line_fits import line_orders
 from crstack.equalize.fit.lines.lines import LineTerm
 from crstack.equalize.fit.object_part import clear_light
 
@@ -62,3 +65,18 @@ def test_the_response_of_a_whole_object_comes_from_its_clear_light():
     np.testing.assert_array_equal(clear_light(light, variance), [[0, 40], [0, 0]])
     term = LineTerm("x", "whole")
     assert (term.words, term.name) == ("response of the whole object", "response")
+
+
+@pytest.mark.parametrize(("measures", "better"), [((1, 0, 0), False), ((1, 1, 0), True), ((0, 1, 1), True)])
+def test_two_of_three_measures_compare_models_of_other_throughputs(monkeypatch, measures, better):
+    """A brighter sky, or a dimmer object: with two exposures, the noise of each one alone preferred the first."""
+    one, other = (SimpleNamespace(start=None, factors=np.array([1 - step, 1 + step])) for step in (0.0, 0.1))
+    names = ("criterion", "criterion_by_own_noise")
+    for name, less in zip(names, measures[:2], strict=True):
+        monkeypatch.setattr(line_orders, name, lambda model, less=less: 5.0 - less * (model is one))
+    monkeypatch.setattr(
+        line_orders.ExpectedExposures, "misfit", lambda model: 5.0 - measures[2] * (model is one), raising=True
+    )
+    assert line_orders._describes_more(one, other) == better
+    # a decrease that is not large enough
+    assert not line_orders._describes_more(one, other, by=1.0)

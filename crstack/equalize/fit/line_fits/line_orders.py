@@ -36,8 +36,7 @@ MUCH_WORSE, WORSE = 1.2, 1.02
 #: of two models of an object along either axis, one is not fitted further whose criterion exceeds the other's by this
 #: factor
 ALIKE = 1.005
-#: models whose throughputs differ by more than this are compared by the noise of each exposure. At the common level, a
-#: throughput below 1 raises the noise of its exposure
+#: models whose throughputs differ by more than this are compared by two of three measures
 APART = 0.05
 #: a model does not describe the exposures if its criterion exceeds this number for each value
 UNDESCRIBED = 3.0
@@ -224,12 +223,14 @@ def _object_along(model, axis):
 def _describes_more(one, other, by=0.0):
     """Whether a model describes more than another one, where the measures of the misfit decrease by more than ``by``.
 
-    Models of one start are compared by the sum of two measures of the misfit, or by the noise of each exposure if their
-    throughputs differ. Of models of other starts, either measure decides.
+    Models of one start are compared by the sum of two measures of the misfit. If their throughputs differ, two of three
+    measures decide, because each depends on the throughputs in another way. Of models of other starts, either of two
+    measures decides.
     """
     if one.start is None and other.start is None:
         if np.abs(one.factors - other.factors).max() > APART:
-            return criterion_by_own_noise(one) + by < criterion_by_own_noise(other)
+            measures = (criterion, criterion_by_own_noise, ExpectedExposures.misfit)
+            return sum(measure(one) + by < measure(other) for measure in measures) > 1
         return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
     return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, criterion_by_own_noise))
 
