@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from crstack.exposures.comparison.structures import light_of, significances
-from crstack.exposures.comparison.unlike_light import hidden_hits
+from crstack.exposures.comparison.unlike_light import hidden_hits, usual_variances
 from crstack.exposures.cube import Exposures
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
@@ -40,8 +40,13 @@ def differing_times(exposures: Exposures) -> tuple[float, ...]:
     exposures : `~crstack.exposures.Exposures`
         The exposures.
     """
+    return _unlike(exposures) if exposures.rate_seconds is None else ()
+
+
+def _unlike(exposures):
+    """Exposure times, of rates too, if they differ by more than 1 % and are known; otherwise empty."""
     times = [time for time in exposures.exptimes if time is not None]
-    if len(times) < len(exposures) or exposures.rate_seconds is not None or np.ptp(times) <= TIMES * np.mean(times):
+    if len(times) < len(exposures) or np.ptp(times) <= TIMES * np.mean(times):
         return ()
     return tuple(map(float, times))
 
@@ -80,8 +85,12 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> bool:
     Warns
     -----
     CRStackWarning
-        If exposure times differ by more than 1 %.
+        If exposure times differ by more than 1 %. Rates have one level: there is a warning only if a mean with equal
+        weights has much more noise than one with weights by exposure times, or if the times are too unlike.
     """
+    if exposures.rate_seconds is not None:
+        _warn_of_times_of_rates(exposures)
+        return False
     times = differing_times(exposures)
     if not times or given:
         return False
@@ -101,6 +110,15 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> bool:
         "flux_factor: or differences: auto in a parameter file)" + _words_on_unlike_times(times)
     )
     return False
+
+
+def _warn_of_times_of_rates(exposures):
+    """Warn of exposure times of rates that differ so much that the mean is noisy, or that hits are hidden."""
+    times = _unlike(exposures)
+    found = _words_on_weights(exposures, times) + _words_on_unlike_times(times) if times else ""
+    if found:
+        seconds = ", ".join(f"{time:g}" for time in times)
+        warn_user(f"exposure times differ: {seconds} s; the exposures are rates, which have one level{found}")
 
 
 def _words_on_light(exposures, times):
@@ -183,16 +201,19 @@ def _light_of_pixels(exposures, i):
 def _words_on_weights(exposures, times):
     """Words on a mean with equal weights if other weights give much less noise; otherwise no words.
 
-    An exposure divided by its factor has the variance of its photons, divided by the factor. The best weights are the
-    factors.
+    The exposures are compared on one level: each is divided by its factor, unless it is a rate. A mean with equal
+    weights adds the variances of the values. One with weights by exposure times multiplies each by the square of the
+    factor.
     """
     factors = np.array(times) / np.mean(times)
-    noise = float(np.sqrt(np.mean(1 / factors)))
+    left = factors if exposures.rate_seconds is None else np.ones(len(times))
+    variances = usual_variances(exposures) / left**2
+    noise = float(np.sqrt(np.sum(variances) / np.sum(factors**2 * variances)))
     if noise < NOISIER:
         return ""
-    hidden = hidden_hits(exposures, times, times)
+    hidden = hidden_hits(exposures, left, times)
     return (
-        f". Means have equal weights, and are up to {noise:.1f} times as noisy as with weights by exposure times: "
+        f". Means have equal weights, and are {noise:.1f} times as noisy as with weights by exposure times: "
         f'combine(weights="exptime") in Python. Hits of {exposures.names[hidden.long]} below {hidden.sigmas:.0f} of '
         "its standard deviations are not found then: the noise of the other exposures hides them"
     )

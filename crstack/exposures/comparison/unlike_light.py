@@ -8,7 +8,7 @@ import numpy as np
 from crstack.exposures.cube import Exposures
 from crstack.utils.medians import median_of_values
 
-__all__ = ["LEVELS", "HiddenHits", "hidden_hits"]
+__all__ = ["LEVELS", "HiddenHits", "hidden_hits", "usual_variances"]
 
 #: a hit is seen from this many standard deviations of the difference from the other exposures
 SEEN = 3.0
@@ -42,6 +42,22 @@ class HiddenHits:
     by_light: float
 
 
+def usual_variances(exposures: Exposures) -> np.ndarray:
+    """Variance (N,) of the values of each exposure at its usual level.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    """
+    step = max(exposures.data[0].size // LEVELS, 1)
+    variances = np.empty(len(exposures))
+    for i, plane in enumerate(exposures.data):
+        level = max(float(median_of_values(plane.ravel()[::step])), 0.0)
+        variances[i] = max(float(median_of_values(exposures.noise_of(i).variance(level))), 1e-30)
+    return variances
+
+
 def hidden_hits(exposures: Exposures, factors: Sequence[float], light: Sequence[float]) -> HiddenHits:
     """Size of the hits of the exposure with most light that the noise of the others hides.
 
@@ -66,11 +82,7 @@ def hidden_hits(exposures: Exposures, factors: Sequence[float], light: Sequence[
     """
     left, total = np.array(factors, dtype=float), np.array(light, dtype=float)
     *short, long = np.argsort(total, kind="stable").tolist()
-    step = max(exposures.data[0].size // LEVELS, 1)
-    variances = np.empty(len(left))
-    for i, plane in enumerate(exposures.data):
-        level = max(float(median_of_values(plane.ravel()[::step])), 0.0)
-        variances[i] = max(float(median_of_values(exposures.noise_of(i).variance(level))), 1e-30)
+    variances = usual_variances(exposures)
     compared = (left[long] / left) ** 2 * variances
     of_others = 1 / np.sum(1 / compared[short])
     sigmas = SEEN * np.sqrt(1 + of_others / variances[long])

@@ -208,3 +208,31 @@ def test_small_differences_and_rates_do_not_count():
     assert differing_times(exposures_of((300, 310, 320))) == (300, 310, 320)
     assert factors_of_times(exposures_of((100, 200))) == pytest.approx((2 / 3, 4 / 3))
     assert factors_of_times(exposures_of((100, 200), "electron/s")) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "times", "noisier"),
+    [
+        # the read noise counts more in a short exposure
+        ("electron", (10, 40, 250), True),
+        ("electron/s", (10, 40, 250), True),
+        ("electron/s", (100, 110, 120), False),
+        ("electron/s", (10, 260), True),
+    ],
+)
+def test_times_whose_mean_is_noisy_are_named_for_rates_too(unit, times, noisier):
+    rng = np.random.default_rng(33)
+    counts = [rng.poisson(time, (60, 80)) + rng.normal(0, 4, (60, 80)) for time in times]
+    planes = [one / (time if "/" in unit else 1) * u.Unit(unit) for one, time in zip(counts, times, strict=True)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        CRStack(planes, readnoise=4 * u.electron, exptime=list(times) * u.s)
+    text = " ".join(str(one.message) for one in caught)
+    assert ('combine(weights="exptime")' in text) == noisier
+    assert ("are too unlike for the joint decision" in text) == (max(times) >= 25 * min(times))
+    assert ("exposure times differ" in text) == (noisier or unit == "electron")
+    if noisier:
+        on_one_level = [one / time for one, time in zip(counts, times, strict=True)]
+        ratio = np.std(np.mean(on_one_level, axis=0)) / np.std(np.average(on_one_level, axis=0, weights=times))
+        stated = re.search(r"equal weights, and are (\d+\.\d) times as noisy", text)
+        assert float(stated.group(1)) == pytest.approx(ratio, rel=0.1)
