@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 
+from crstack.exposures.scatter.noise_of_parts import remedy_of_flat
 from crstack.exposures.scatter.noise_sample import NoiseSample
 from crstack.masks.codes import exposure_name
 from crstack.utils.warn import warn_user
@@ -120,4 +121,5 @@ def warn_of_understated_noise(masks, exposures):
         f"{'their uncertainties' if own else 'gain and read noise'} give {plain(np.sqrt(stated))} {name}: the noise is "
         f"understated by a factor of {np.sqrt(found / stated):.2f}. The masks allow for the missing noise. Check "
         f"{'them' if own else 'gain, read noise and bias'}: the uncertainties of combined images depend on them"
+        + ("" if own else f". If the exposures are divided by a flat, {remedy_of_flat(exposures)}")
     )

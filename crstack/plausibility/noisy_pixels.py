@@ -55,7 +55,8 @@ class NoisyPixels:
 def noisy_pixels(masks: MaskSet, exposures: Exposures) -> NoisyPixels | None:
     """Count flagged values in single pixels whose other values do not scatter as stated.
 
-    A hit does not change the other values of its pixel. If noise was flagged instead, they scatter too much as well.
+    A hit does not change the other values of its pixel. If noise was flagged instead, they scatter too much as well:
+    by more than the noise as stated, and the scatter that the decision has measured in all pixels.
 
     Parameters
     ----------
@@ -81,6 +82,7 @@ def noisy_pixels(masks: MaskSet, exposures: Exposures) -> NoisyPixels | None:
         return None
     levels = np.stack([_levels(plane) for plane in part.data])
     variance = np.mean([part.noise_of(i).variance(np.maximum(one, 0)) for i, one in enumerate(levels)], axis=0)
+    variance = variance + _of_all_pixels(masks, part, levels.mean(axis=0))
     # a pixel that is hot at times is no structure
     common = np.where(single.any(axis=0), 0, median_of_values(part.data - levels, axis=0))
     flat = ~dilate(np.abs(common) > CLEAR * np.sqrt(variance), MARGIN)
@@ -92,6 +94,15 @@ def noisy_pixels(masks: MaskSet, exposures: Exposures) -> NoisyPixels | None:
     noisy = number[wide | (number > 1)].sum() - CHANCE * number.sum() - _pairs_by_chance(single, flat)
     usual = float(np.sqrt(median_of_values(variance)))
     return NoisyPixels(max(float(noisy), 0.0), int(number.sum()), int(np.count_nonzero(flat)) * len(part), usual)
+
+
+def _of_all_pixels(masks, exposures, level):
+    """Variance that the decision has measured beyond the noise as stated, at a level: all pixels have it."""
+    excess = getattr(getattr(masks.decision, "result", None), "excess", None)
+    if excess is None:
+        return 0.0
+    unit = exposures.noise.electrons_per_unit
+    return excess.of(level * unit, 0.0) / unit**2
 
 
 def _number_around(flagged):

@@ -1,5 +1,7 @@
 """Warning about single pixels that have more noise than stated, or are hot at times."""
 
+import warnings
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -59,3 +61,21 @@ def test_small_images_and_masks_without_hits_have_none():
     for shape in ((12, 40), (40, 40)):
         stack = stack_of(rng.normal(50, 8, (3, *shape)), 4)
         assert noisy_pixels(stack.detect("joint"), stack.exposures) is None
+
+
+@pytest.mark.parametrize("scale", [0.7, 0.8, 1.0])
+def test_hits_of_single_pixels_are_no_noise_if_all_pixels_have_more_than_stated(scale):
+    rng = np.random.default_rng(287)
+    data = rng.poisson(80.0, (3, *SHAPE)) + rng.normal(0, 9, (3, *SHAPE))
+    data += 300 * (rng.random(data.shape) < 0.002)
+    own = 9.0 if scale == 1 else np.sqrt(scale**2 * (80 + 81) - 80) if scale > 0.71 else 1.0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stack = stack_of(data, own)
+        masks = stack.detect("joint")
+    texts = [str(one.message) for one in caught]
+    assert any("noise" in one for one in texts) == (scale < 1)
+    assert not any("Such pixels have more noise than others" in one for one in texts)
+    found = noisy_pixels(masks, stack.exposures)
+    assert found.single > 150
+    assert found.noisy < 0.05 * found.single

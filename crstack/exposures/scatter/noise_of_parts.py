@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import astropy.units as u
 import numpy as np
 
 from crstack.exposures.cube import Exposures
@@ -12,7 +13,7 @@ from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
 from crstack.utils.words import plain
 
-__all__ = ["compare_noise_of_parts", "ratios_of_cells"]
+__all__ = ["compare_noise_of_parts", "ratios_of_cells", "remedy_of_flat"]
 
 #: number of cells along each axis
 CELLS = 4
@@ -187,18 +188,40 @@ def _warn_of_cells(exposures, sample, ratios, errors):
             "missed. Check bias and read noise"
         )
         return
-    remedy = (
-        "Check the uncertainties there"
-        if own
-        else "Are the exposures divided by a flat, or is one gain or one bias given for several amplifiers? Give an "
-        "image as gain=: the gain times the flat for exposures that are divided by a flat of mean 1, or the gain of "
-        "each amplifier. Give an image as bias= if the level of dark parts changes from one amplifier to the next"
-    )
+    remedy = "Check the uncertainties there" if own else _remedy(exposures)
     warn_user(
         f"the noise as stated does not hold in all parts of the image: the background scatters by "
         f"{' and by '.join(words)} ({len(odd)} of {np.count_nonzero(np.isfinite(ratios))} parts differ). Where the "
         f"ratio is above 1, clean values may be flagged; below 1, hits may be missed. {remedy}"
     )
+
+
+def _remedy(exposures):
+    """Words on causes of a noise that differs between parts, and what to do; no image of the gain fits electrons."""
+    if exposures.unit == u.electron:
+        of_gain = "one read noise or one bias given for several amplifiers? If they are divided by a flat, "
+    else:
+        of_gain = (
+            "one gain, read noise or bias given for several amplifiers? Give an image as gain= if the gain differs "
+            "between amplifiers. If the exposures are divided by a flat, "
+        )
+    return (
+        f"Are the exposures divided by a flat, or is {of_gain}{remedy_of_flat(exposures)}. Give an image as readnoise= "
+        "if the read noise differs between amplifiers, and one as bias= if the level of dark parts does"
+    )
+
+
+def remedy_of_flat(exposures: Exposures) -> str:
+    """What to give for exposures that are divided by a flat, without a full stop.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    """
+    if exposures.unit == u.electron:
+        return "give each an uncertainty that is computed before this division, and divided too"
+    return "give an image as gain=: the gain times the flat, where the mean of the flat is 1"
 
 
 def _place(place, shape):

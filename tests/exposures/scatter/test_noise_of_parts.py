@@ -36,7 +36,7 @@ def flat_fielded(flat):
 def messages(exposures, left_out=None, differences=lambda: None, **arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loaded = load_exposures(exposures, readnoise=READNOISE * u.electron, **arguments)
+        loaded = load_exposures(exposures, **{"readnoise": READNOISE * u.electron} | arguments)
     nothing = np.zeros(loaded.data.shape, dtype=bool)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
@@ -55,7 +55,7 @@ def test_gain_of_two_amplifiers():
     first, last = (int(one) for one in re.search(r"times at x = (\d+) to (\d+)", message).groups())
     assert last <= SHAPE[1] // 2
     assert last - first == SHAPE[1] // 4 - 1
-    assert "the gain of each amplifier" in message
+    assert "Give an image as gain= if the gain differs between amplifiers" in message
     assert messages(of_amplifiers(), gain=AMPLIFIERS * GAIN) == []
 
 
@@ -64,8 +64,8 @@ def test_bias_of_two_amplifiers():
     step = np.where(np.arange(SHAPE[1]) < SHAPE[1] // 2, 0.0, 100.0)
     exposures = [CCDData(electrons(np.random.default_rng(63 + i)) + step, unit="adu") for i in range(3)]
     (message,) = messages(exposures, gain=1.0 * GAIN)
-    assert "one gain or one bias given for several amplifiers" in message
-    assert "Give an image as bias= if the level of dark parts changes" in message
+    assert "one gain, read noise or bias given for several amplifiers" in message
+    assert "and one as bias= if the level of dark parts does" in message
     assert messages(exposures, gain=1.0 * GAIN, bias=step * np.ones(SHAPE) * u.adu) == []
 
 
@@ -86,6 +86,31 @@ def test_gain_of_exposures_divided_by_a_flat():
     (message,) = messages(flat_fielded(flat), gain=1.5 * GAIN)
     assert "the gain times the flat" in message
     assert messages(flat_fielded(flat), gain=1.5 * flat * GAIN) == []
+
+
+def test_read_noise_of_two_amplifiers_in_electrons():
+    readnoise = np.where(AMPLIFIERS == 1, 3.0, 7.0)
+    rng = np.random.default_rng(65)
+    planes = [rng.poisson(20.0, SHAPE) + rng.normal(0, 1, SHAPE) * readnoise for _ in range(3)]
+    exposures = [plane * u.electron for plane in planes]
+    (message,) = messages(exposures, readnoise=5 * u.electron)
+    assert "Give an image as readnoise= if the read noise differs between amplifiers" in message
+    assert "gain=" not in message
+    assert messages(exposures, readnoise=readnoise * u.electron) == []
+
+
+def test_electrons_divided_by_a_flat_are_to_have_uncertainties():
+    """Such exposures have no gain, so that an image of it is refused."""
+    y, x = np.indices(SHAPE)
+    flat = 1 - 0.75 * np.hypot(y - 119.5, x - 119.5) ** 2 / (2 * 120**2)
+    rng = np.random.default_rng(66)
+    counts = [electrons(rng, 80 * flat) for _ in range(3)]
+    (message,) = messages([one / flat * u.electron for one in counts])
+    assert "give each an uncertainty that is computed before this division, and divided too" in message
+    assert "gain=" not in message
+    errors = [StdDevUncertainty(np.sqrt(np.maximum(one, 0) + READNOISE**2) / flat) for one in counts]
+    given = [CCDData(one / flat, unit="electron", uncertainty=e) for one, e in zip(counts, errors, strict=True)]
+    assert messages(given) == []
 
 
 def test_known_differences_are_no_noise():
@@ -137,4 +162,4 @@ def test_a_bias_that_is_too_low_is_no_flat_or_amplifier():
 def test_a_gain_that_changes_over_the_image_is_no_bias():
     (message,) = messages(of_amplifiers(), gain=1.0 * GAIN)
     assert "bias too low" not in message
-    assert "one gain or one bias given for several amplifiers" in message
+    assert "one gain, read noise or bias given for several amplifiers" in message
