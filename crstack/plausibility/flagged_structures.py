@@ -1,6 +1,6 @@
 """Warning about flagged pixels that are far more frequent on stars, lines and traces than elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage, special
@@ -20,6 +20,9 @@ CLEAR = (5.0, 20.0, 60.0)
 #: most other exposures that are compared, most hits of an exposure, and number of pixels that show the share of the
 #: image which structures cover
 OTHERS, PIXELS = 8, 20_000
+#: length (pixels) of the line across a trace, or a line of the sky, whose median is the level beside it, most other
+#: exposures that are compared there, and most places
+ACROSS, OTHERS_ACROSS, PLACES_ACROSS = 31, 3, 5000
 #: largest probability that hits alone are as many on structures, and least ratio to the number that they give
 CHANCE, TIMES = 1e-6, 2.5
 #: standard deviations by which the share of the image which structures cover is raised, because a sample shows it
@@ -65,6 +68,9 @@ def flagged_on_structures(masks: MaskSet, exposures: Exposures) -> list[OnStruct
     the median of blocks of 32 pixels. The exposure itself does not count, because its hits would be structures. Of each
     group of connected flagged pixels, one pixel is compared with pixels at random places. So a long track counts once,
     the number on structures is a binomial number, and coincidences with hits of the others change nothing.
+
+    Lines of the sky and gaps between slices are structures too, and traces may be faint against the level of a block.
+    So pixels are also compared with the median of those across a trace, and across a line.
     """
     n, shape = len(exposures), exposures.shape
     rng = np.random.default_rng(0)
@@ -80,6 +86,7 @@ def flagged_on_structures(masks: MaskSet, exposures: Exposures) -> list[OnStruct
             _above_level(exposures, others, levels, where) for where in (np.divmod(groups.places, shape[1]), usual)
         )
         tried = [_compared(i, groups, of_groups > clear, of_all > clear, shape) for clear in CLEAR]
+        tried += _compared_across(i, groups, exposures, usual)
         found += sorted(filter(None, tried), key=lambda one: one.times)[-1:]
     return found
 
@@ -117,6 +124,36 @@ def _compared(i, groups, on, of_all, shape):
         return None
     flagged = float(groups.sizes[on].sum()) * scale / (share * shape[0] * shape[1])
     return OnStructures(i, flagged, float(number / max(by_hits, 1.0)))
+
+
+def _compared_across(i, groups, exposures, usual):
+    """As `_compared`, for traces and for lines of the sky: pixels above those beside them along columns, or rows."""
+    ny, nx = exposures.shape
+    some = replace(groups, places=groups.places[:PLACES_ACROSS], sizes=groups.sizes[:PLACES_ACROSS])
+    others = [k for k in range(len(exposures)) if k != i][:OTHERS_ACROSS]
+    found = []
+    for axis, side in enumerate(exposures.shape):
+        if side < ACROSS:
+            continue
+        of_groups, of_all = (
+            _above_beside(exposures, others, where, axis)
+            for where in (np.divmod(some.places, nx), tuple(one[:PLACES_ACROSS] for one in usual))
+        )
+        found.append(_compared(i, some, of_groups > CLEAR[0], of_all > CLEAR[0], (ny, nx)))
+    return found
+
+
+def _above_beside(exposures, which, where, axis):
+    """As `_above_level`, above the median of the pixels along an axis around each one."""
+    steps = np.arange(ACROSS) - ACROSS // 2
+    line = [one[:, None] + (steps if k == axis else 0) for k, one in enumerate(where)]
+    line[axis] = np.clip(line[axis], 0, exposures.shape[axis] - 1)
+    above = []
+    for k in which:
+        level = median_of_values(exposures.data[k][*line], axis=1)
+        noise = exposures.noise_of(k).cutout(where).variance(np.maximum(level, 0))
+        above.append((exposures.data[k][where] - level) / np.sqrt(noise))
+    return np.sort(above, axis=0)[(len(which) - 1) // 2]
 
 
 def _levels(plane):

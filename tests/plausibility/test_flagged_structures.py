@@ -57,6 +57,32 @@ def test_hits_on_equal_exposures_are_not_reported(n, rate):
     assert flagged_on_structures(masks, stack.exposures) == []
 
 
+def slices(light, seed=5):
+    """Slices of 24 rows with lines of the sky, the trace of an object in each, and dark gaps of six rows."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((360, 400))
+    lines = sum(300 * np.exp(-0.5 * ((x - at) / 1.3) ** 2) for at in rng.uniform(0, 400, 25))
+    trace = np.exp(-0.5 * ((y % 30 - 14 - (x - 200) / 100) / 1.5) ** 2)
+    return np.where(y % 30 < 24, 90 + lines + light * trace, 3.0)
+
+
+@pytest.mark.parametrize(("light", "flagged"), [(100, True), (70, False)])
+def test_traces_in_slices_with_lines_of_the_sky_are_reported(light, flagged):
+    """Gaps and lines are brighter or darker than the level of a block, more than the traces are."""
+    rng = np.random.default_rng(7)
+    images = [
+        rng.poisson(one) + rng.normal(0, READNOISE, one.shape) + make_hits(one.shape, 0.006, rng)
+        for one in (slices(70), slices(light))
+    ]
+    stack = CRStack([CCDData(image, unit="electron") for image in images], readnoise=READNOISE * u.electron)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        masks = stack.detect(method=JointPosterior(measure=False, excess=False))
+    found = flagged_on_structures(masks, stack.exposures)
+    assert [one.exposure for one in found] == ([1] if flagged else [])
+    assert any(WORDS in str(one.message) for one in caught) == flagged
+
+
 def test_differences_that_are_measured_are_not_reported():
     stack = stack_of([traces(1500), traces(1500), traces(1900)])
     with warnings.catch_warnings():
