@@ -15,6 +15,8 @@ HIDES, SHARE = 3.0, 0.02
 NAMED = (Code.TRAIL, Code.SOURCE, Code.MOVED)
 #: such values are the cause if they are this share of the pixels: what is around them differs as well
 EXPLAINED = 0.2
+#: if reading the exposures has given a warning on the noise, it explains such a scatter of this share of the pixels
+MOSTLY = 0.5
 #: standard deviations of noise from which a hit is found where the exposures differ by noise alone
 FOUND = 5.0
 
@@ -23,7 +25,8 @@ def warn_of_hidden_on_structures(masks, exposures):
     """Warn if the joint decision leaves a scatter beyond the measured differences that hides many hits.
 
     Light that differs between the exposures and is not described, as in bands of absorption of the air that grow, is
-    noise of its place. Clean values are not flagged there then, and nor are most hits.
+    noise of its place. Clean values are not flagged there then, and nor are most hits. There is no warning if most of
+    the pixels scatter so, and reading the exposures has given a warning on the noise as stated.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def warn_of_hidden_on_structures(masks, exposures):
     named = [np.isin(masks.codes[exposure_name(i)][where], NAMED) for i in range(len(exposures))]
     hidden = ratios > HIDES
     if hidden.mean() < SHARE or np.any(named, axis=0)[hidden].mean() > EXPLAINED:
+        return
+    if exposures.doubted and hidden.mean() > MOSTLY:
         return
     typical = float(np.median(ratios[hidden]))
     warn_user(

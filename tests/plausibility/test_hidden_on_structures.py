@@ -110,3 +110,15 @@ def test_methods_without_excess():
             sentences(lambda one=decision: warn_of_hidden_on_structures(SimpleNamespace(decision=one), stack.exposures))
             == []
         )
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.9, False), (0.1, True)])
+def test_a_noise_that_is_known_to_be_wrong_explains_the_scatter_of_most_pixels(share, warned):
+    """The sky was subtracted, and its photons are missing in the noise."""
+    rng = np.random.default_rng(34)
+    images = [CCDData(rng.poisson(300, SHAPE) - 300.0, unit="electron") for _ in range(3)]
+    with pytest.warns(UserWarning, match="Was a sky subtracted"):
+        stack = CRStack(images, readnoise=READNOISE * u.electron)
+    assert stack.exposures.doubted
+    call = lambda: warn_of_hidden_on_structures(excess(share, 5), stack.exposures)  # noqa: E731
+    assert bool(sentences(call)) == warned
