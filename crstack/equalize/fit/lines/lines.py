@@ -100,7 +100,7 @@ class LineTerm:
         share, freedom = fit_lines(*arrays, lengths=lengths, continued=course is not None)
         if course is not None:
             share = np.stack([course.bent(one.T).T for one in share])
-        return share.transpose(0, 2, 1) if self.axis == "y" else share, freedom
+        return np.ascontiguousarray(share.transpose(0, 2, 1)) if self.axis == "y" else share, freedom
 
 
 LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response", "backgrounds", "sky"))
@@ -194,6 +194,7 @@ def lines_gain(residuals, regressor, variance, length):
     that of a trace, a fibre or a line of the sky goes on along them. Where few pixels of the rows have light, as across
     a trace, the rows with the largest decreases do not count, because they may be hit.
     """
+    residuals, regressor, variance = map(np.ascontiguousarray, (residuals, regressor, variance))
     cells = LineCells(regressor.shape[1], length)
     deviations, information = deviations_in(residuals, regressor, variance, cells, FIRST_BOUNDS)
     spread = _spread(deviations, information)[:, None, None]
@@ -254,13 +255,15 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS, *, continued=Fals
     Cells in which an exposure has no valid values take its deviation from the rows beside them.
     """
     nx = regressor.shape[1]
+    # the rows may be columns of the image
+    residuals, regressor, variance = map(np.ascontiguousarray, (residuals, regressor, variance))
     share, freedom = np.zeros(residuals.shape, np.float32), np.zeros(len(regressor))
-    bounds, left, changed = FIRST_BOUNDS, residuals, False
+    bounds, changed = FIRST_BOUNDS, False
     for length in (nx, *(one for one in lengths if one < nx)):
         cells = LineCells(nx, length)
-        if changed:
-            left, changed = residuals - share * regressor, False
-        deviations, information = deviations_in(left, regressor, variance, cells, bounds)
+        deviations, information = deviations_in(
+            residuals, regressor, variance, cells, bounds, share if changed else None
+        )
         spread = _spread(deviations, information)[:, None]
         if len(information) > 1:
             most = spread[..., None] * information.max(axis=0)

@@ -42,7 +42,7 @@ def straight_part(image, axis, course=None):
         it, such as that of extended emission.
     """
     if axis == "x":
-        return straight_part(image.T, "y", course).T
+        return np.ascontiguousarray(straight_part(image.T, "y", course).T)
     if course is not None:
         return course.bent(straight_part(course.straightened(image), "y"))
     medians, centres = straight_blocks(image)
