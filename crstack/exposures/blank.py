@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.utils.medians import median_of_values
+from crstack.utils.pixels import dilate, extreme_along
 from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["BLOCK", "blank_part", "is_constant", "level_of_darkest_blocks", "unlit"]
@@ -85,13 +86,16 @@ def _mark_squares(blank, plane, side):
     def work(band):
         rows, wide, inside = band
         part = plane[wide]
-        centres = ndimage.maximum_filter(part, side) == ndimage.minimum_filter(part, side)
+        highest, lowest = (
+            extreme_along(extreme_along(part, side, 0, one), side, 1, one) for one in (np.maximum, np.minimum)
+        )
+        centres = highest == lowest
         # centres of complete blocks
         centres[: max(edge - wide.start, 0)] = False
         centres[max(len(plane) - edge - wide.start, 0) :] = False
         centres[:, :edge] = centres[:, -edge:] = False
         if centres.any():
-            blank[rows] |= ndimage.maximum_filter(centres, side)[inside]
+            blank[rows] |= dilate(centres, edge)[inside]
 
     map_threads(work, wide_bands(*plane.shape, margin=2 * edge))
 

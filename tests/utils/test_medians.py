@@ -9,6 +9,7 @@ from crstack.utils.medians import (
     FEW,
     MOST_COMPARED,
     PIXELS_AT_ONCE,
+    median_along_rows,
     median_of,
     median_of_values,
     of_rank,
@@ -31,6 +32,15 @@ def test_value_of_a_rank_is_that_of_partition(n):
 def test_value_of_a_rank_of_large_images_is_computed_in_parts():
     cube = np.random.default_rng(1).standard_normal((4, 2, PIXELS_AT_ONCE - 3))
     np.testing.assert_array_equal(of_rank(cube, 2), np.sort(cube, axis=0)[2])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (3, 60), (2, 5, 31)])
+@pytest.mark.parametrize("size", [1, 5, 51])
+def test_running_median_along_rows(shape, size):
+    values = np.random.default_rng(1).normal(size=shape)
+    window = (1,) * (len(shape) - 1) + (size,)
+    expected = ndimage.median_filter(values, window, mode="nearest")
+    np.testing.assert_array_equal(median_along_rows(values, size), expected)
 
 
 def test_median_of_three():

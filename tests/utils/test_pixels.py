@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from scipy import ndimage
 
 from crstack.utils import pixels
-from crstack.utils.pixels import contrast_of, dilate, highest_around, middle_of, some_true
+from crstack.utils.pixels import contrast_of, dilate, extreme_along, highest_around, middle_of, some_true
 from crstack.utils.threads import limited_threads
 
 SHAPES = [(1, 1), (1, 6), (7, 1), (2, 2), (3, 4), (40, 31), (300, 700)]
@@ -22,6 +22,19 @@ def test_squares_around_each_pixel(shape, radius, n_threads):
         assert_array_equal(highest_around(image, radius), ndimage.maximum_filter(image, size))
         assert_array_equal(contrast_of(image), ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3))
         assert_array_equal(dilate(mask, radius), ndimage.maximum_filter(mask, size, mode="constant"))
+    assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [1, 3, 5, 13, 51])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("mode", ["nearest", "reflect"])
+def test_extremes_along_an_axis(shape, size, axis, mode):
+    image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    before = image.copy()
+    assert_array_equal(extreme_along(image, size, axis), ndimage.maximum_filter1d(image, size, axis, mode=mode))
+    lowest = ndimage.minimum_filter1d(image, size, axis, mode=mode)
+    assert_array_equal(extreme_along(image, size, axis, np.minimum), lowest)
     assert_array_equal(image, before)
 
 

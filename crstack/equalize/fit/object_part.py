@@ -11,7 +11,7 @@ from scipy import ndimage
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.lines.straight_lines import straight_blocks, straight_part
 from crstack.equalize.terms.steps import moved
-from crstack.utils.medians import median_of_values
+from crstack.utils.medians import median_along_rows, median_of_values
 
 __all__ = [
     "CLEAR",
@@ -70,7 +70,7 @@ def height_of_lines(image, variance, axis, course=None):
     """Height of the straight lines along an axis, in standard deviations of a pixel; see `has_lines`."""
     image = image if axis == "y" else image.T
     medians, _ = straight_blocks(image if course is None else course.straightened(image))
-    above = medians - ndimage.median_filter(medians, (1, WINDOW), mode="nearest")
+    above = medians - median_along_rows(medians, WINDOW)
     half = WINDOW // 2
     if medians.shape[1] > 2 * WINDOW:
         # at the edges, a gradient differs from the median

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.utils.medians import median_along_rows
+
 __all__ = ["add_light_from_beyond"]
 
 #: rows or columns at an edge that such light reaches, and the one whose residual is that of structure inside the image
@@ -25,7 +27,7 @@ DOUBTFUL = 1.1
 
 def smooth_along(image):
     """Running medians along the edge of the rows next to it, (INSIDE + 1, nx)."""
-    return ndimage.median_filter(image[: INSIDE + 1], (1, ALONG), mode="nearest")
+    return median_along_rows(image[: INSIDE + 1], ALONG)
 
 
 def light_of_all(common, error):

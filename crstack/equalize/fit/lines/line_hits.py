@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.lines.straight_lines import BLOCK, straight_blocks, straight_part
 from crstack.equalize.fit.surfaces import linear_weights
-from crstack.utils.pixels import dilate
+from crstack.utils.pixels import dilate, extreme_along
 
 __all__ = ["LineHits"]
 
@@ -112,7 +112,7 @@ class LineHits:
     def _brighter(self, left, rows, axis):
         """Level (n, nx) of the lines in some rows, as far as lines of the common image may be brighter."""
         height, limit = self._height_and_limit(axis)
-        beside = ndimage.maximum_filter1d(height, BESIDE, axis=0, mode="nearest")[rows]
+        beside = extreme_along(height, BESIDE, axis=0)[rows]
         height = height[rows]
         most = np.where(height > CLEAR * limit[rows], BRIGHTER * height, height)
         most = np.where(beside > CLEAR_BESIDE * limit[rows], BRIGHTER * beside, most)
@@ -126,7 +126,7 @@ class LineHits:
             if course is not None:
                 common, limit = course.straightened(common.T).T, course.taken(limit.T, np.inf).T
             part = straight_part(common, "x")
-            self._along[axis] = part - ndimage.minimum_filter1d(part, ACROSS, axis=0, mode="nearest"), limit
+            self._along[axis] = part - extreme_along(part, ACROSS, 0, np.minimum), limit
         return self._along[axis]
 
 
@@ -143,7 +143,7 @@ def _rows_mostly_hit(hit, lengths=None):
 def _brighter_along(left):
     """Level (n, nx) of long lines along x in some rows of the residual of an exposure."""
     medians, centres = straight_blocks(left.T)
-    highest = ndimage.maximum_filter1d(medians, TILT, axis=1, mode="nearest")
+    highest = extreme_along(medians, TILT, axis=1)
     length = min(LONG // BLOCK, len(highest))
     long = ndimage.median_filter(highest, (length, 1), mode="nearest")
     return (linear_weights(centres, left.shape[1]) @ np.minimum(medians, long)).astype(np.float32).T

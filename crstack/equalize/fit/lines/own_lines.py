@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
-from crstack.utils.medians import median_of_values
+from crstack.utils.medians import median_along_rows, median_of_values
 from crstack.utils.memory import zero_image
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
@@ -190,7 +190,7 @@ def _medians(images, starts, step):
 
 def _over_beside(medians, step):
     """Medians (N, rows, cells) minus the medians of those across the axis, of every so many rows."""
-    beside = ndimage.median_filter(medians[:, ::step], (1, ACROSS // step | 1, 1), mode="nearest")
+    beside = median_along_rows(medians[:, ::step].swapaxes(1, 2), ACROSS // step | 1).swapaxes(1, 2)
     return medians - np.repeat(beside, step, axis=1)[:, : medians.shape[1]]
 
 

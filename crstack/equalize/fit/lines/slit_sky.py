@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.utils.medians import median_of
+from crstack.utils.pixels import extreme_along
 from crstack.utils.threads import map_threads
 
 __all__ = ["sky_in_slits", "slit_length"]
@@ -49,7 +50,7 @@ def sky_in_slits(image, noise, axis, length):
     """
     if axis == "x":
         return sky_in_slits(image.T, noise.T, "y", length).T
-    light = np.minimum(image, ndimage.maximum_filter1d(_opening(image, length), 2 * END + 1, axis=0))
+    light = np.minimum(image, extreme_along(_opening(image, length), 2 * END + 1, axis=0))
     light -= _opening(image, LONGER * length)
     around = _medians_across(light[:, STEP // 2 :: STEP])
     lines = light - around[:, np.minimum(np.arange(light.shape[1]) // STEP, around.shape[1] - 1)]
@@ -66,7 +67,7 @@ def _medians_across(light):
 
 def _opening(image, length):
     """Highest level that all pixels of a piece of some length along y reach, in each pixel of the piece."""
-    return ndimage.maximum_filter1d(ndimage.minimum_filter1d(image, length, axis=0), length, axis=0)
+    return extreme_along(extreme_along(image, length, 0, np.minimum), length, 0)
 
 
 def slit_length(residuals, signal, variance, axis):

@@ -3,10 +3,10 @@
 import itertools
 
 import numpy as np
-from scipy import ndimage
 
 from crstack.equalize.fit.surfaces import linear_weights
 from crstack.utils.medians import median_of_values, of_rank
+from crstack.utils.pixels import extreme_along
 
 __all__ = ["BLOCK", "straight_blocks", "straight_part"]
 
@@ -67,7 +67,7 @@ def _without_short_lines(medians):
         # beyond an edge, on the other side
         there = np.where((there < 0) | (there >= n), rows - step, there)
         reach = 2 * round(ASIDE + TILT * BLOCK * abs(step)) + 1
-        one[...] = ndimage.maximum_filter1d(light, reach, axis=1)[there]
+        one[...] = extreme_along(light, reach, axis=1)[there]
         one[usual[there] < OF_SLIT * usual] = np.inf
     most = BRIGHTER * np.maximum(of_rank(further, len(steps) // 2), 0)
     return medians - np.maximum(light - most, 0)
