@@ -65,7 +65,10 @@ def median_of_values(values, axis=None):
     if axis == 0 and 1 < len(values) <= FEW and values.size > len(values) ** 4:
         half = len(values) // 2
         return (of_rank(values, half) if len(values) % 2 else _between_ranks(values, half)) + 0
-    ordered = values.flatten() if axis is None else np.array(np.moveaxis(values, axis, -1), order="C")
+    if axis is None:
+        ordered = values.flatten()
+    else:
+        ordered = (values if axis in (-1, values.ndim - 1) else np.moveaxis(values, axis, -1)).copy()
     half = ordered.shape[-1] // 2
     ordered.partition(half)
     found, highest = ordered[..., half], ordered[..., half:].max(axis=-1)

@@ -8,7 +8,7 @@ from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
 from crstack.equalize.fit.lines.line_hits import LineHits
 from crstack.equalize.terms.steps import moved
 from crstack.utils.pixels import contrast_of
-from crstack.utils.threads import map_images
+from crstack.utils.threads import PIXELS_IN_CACHE, map_images, map_threads, row_bands
 
 __all__ = [
     "Residuals",
@@ -77,12 +77,18 @@ def differences_of(model, common):
 
 def _misfit_of(model, left, variance):
     """Sum of the squared residuals over their variance; that of large ones grows as their logarithm."""
-    squares = left**2 / variance
-    # logarithmic beyond the limit. With plain squares, hits would dominate the sum. A constant would ignore parts of
-    # the image that the model does not describe at all
-    far, limit = squares > CLIP_SIGMA**2, np.float32(CLIP_SIGMA**2)
-    squares[far] = limit * (1 + np.log(squares[far] / limit))
-    return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
+    limit = np.float32(CLIP_SIGMA**2)
+
+    def of_rows(rows):
+        squares = left[:, rows] ** 2
+        squares /= variance[..., rows, :]
+        # logarithmic beyond the limit. With plain squares, hits would dominate the sum. A constant would ignore parts
+        # of the image that the model does not describe at all
+        far = squares > limit
+        squares[far] = limit * (1 + np.log(squares[far] / limit))
+        return (squares if model.bad is None else squares[~model.bad[:, rows]]).sum(dtype=np.float64)
+
+    return float(sum(map_threads(of_rows, row_bands(*left.shape[1:], PIXELS_IN_CACHE))))
 
 
 def differences_and_misfit(model):
