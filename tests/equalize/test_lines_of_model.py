@@ -11,6 +11,7 @@ from crstack.equalize.fit.fit_settings import FitSettings
 from crstack.equalize.fit.line_fits import lines_of_model, needed_lines
 from crstack.equalize.fit.lines import lines
 from crstack.equalize.fit.lines.lines import LINES, lines_gain
+from crstack.equalize.fit.lines.straight_lines import straight_part
 
 BY_NAME = {(one.setting, one.axis): one for one in LINES}
 
@@ -60,8 +61,9 @@ def model_of(levels, bad=None):
     return SimpleNamespace(
         levels=levels,
         bad=bad,
-        **dict.fromkeys(("sky", "changes", "blurs", "noises")),
+        **dict.fromkeys(("sky", "changes", "blurs", "noises", "latest")),
         courses={},
+        straight_part=straight_part,
         steps=((0, 0),) * len(levels),
         factors=(1.0, 2.0, 4.0),
         common=lambda contrast: common,
@@ -120,7 +122,7 @@ def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
     share[0], share[1] = -0.8, 0.8
     monkeypatch.setattr(lines, "fit_lines", lambda *arrays, lengths, continued: (share, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
-    model.freedom, model.object_alone, model.courses = {}, False, {}
+    model.freedom, model.object_alone, model.courses, model.straight_part = {}, False, {}, straight_part
     lines_of_model.add_line(model, BY_NAME["response", "x"], misfit.Residuals(left, signal, variance))
     assert model.added is None
     np.testing.assert_allclose(np.delete(model.gains, 20, axis=1), 0, atol=1e-6)
@@ -131,7 +133,7 @@ def test_a_response_of_the_object_alone_changes_no_lines_across_it():
     signal = np.full((80, 90), np.float32(30))
     signal[:, 40] += 500
     signal[20] += 300
-    model = SimpleNamespace(levels=np.zeros((3, 80, 90)), lines=[], object_alone=True, courses={})
+    model = SimpleNamespace(levels=np.zeros((3, 80, 90)), lines=[], object_alone=True, straight_part=straight_part)
     regressor = lines_of_model.regressor_of(model, BY_NAME["response", "x"], signal)
     np.testing.assert_allclose(regressor[20], 300)
     assert not np.delete(regressor, 20, axis=0).any()

@@ -7,14 +7,16 @@ import pytest
 
 from crstack.equalize import measure
 from crstack.equalize.fit import misfit
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.kernels import kernel, kernel_equations
 from crstack.equalize.fit.kernels.kernel_terms import SIZE, KernelTerms
-from crstack.equalize.fit.line_fits import line_orders, line_rounds
-from crstack.equalize.fit.lines.lines import LINES
+from crstack.equalize.fit.line_fits import line_orders, line_rounds, lines_of_model
+from crstack.equalize.fit.lines.lines import LINES, LineTerm
+from crstack.equalize.fit.lines.straight_lines import straight_part
 from crstack.equalize.fit.surfaces import Mesh
 
 #: what terms along rows and columns change
-TERMS = ("gains", "added", "sky", "brightness", "changes", "blurs", "noises")
+TERMS = ("gains", "added", "sky", "brightness", "changes", "blurs", "noises", "latest")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,52 @@ def test_a_term_is_not_fitted_again_to_the_residuals_that_left_it_out(monkeypatc
     monkeypatch.setattr(line_rounds, "add_line", lambda model, line, found: done.append(names[line]))
     line_rounds.polish(model)
     assert "".join(done) == fitted
+
+
+@pytest.fixture
+def model():
+    levels = np.random.default_rng(1).normal(100, 3, (3, 64, 80)).astype(np.float32)
+    return ExpectedExposures(levels, lambda signal, box=None: np.full_like(signal, 9), None, {"backgrounds"})
+
+
+def test_the_common_image_of_terms_that_are_restored_is_kept(model):
+    common, without = model.common(0.1), lines_of_model.line_terms_of(model)
+    model.added = np.ones_like(model.levels)
+    assert model.common(0.1) is not common
+    lines_of_model.restore_line_terms(model, without)
+    assert model.common(0.1) is common
+
+
+def test_median_and_mean_of_the_exposures_are_both_kept(model):
+    median, mean = model.common(0.1), model.common(0.1, mean=True)
+    assert model.common(0.1) is median
+    assert model.common(0.1, mean=True) is mean
+    assert model.common(0.2) is not median
+
+
+def test_the_common_image_stays_if_a_term_changes_nothing(model, monkeypatch):
+    share = np.zeros_like(model.levels)
+    monkeypatch.setattr(lines_of_model, "_share_of", lambda *arguments: share)
+    found, line = misfit.residuals(model), LineTerm("x", "backgrounds")
+    lines_of_model.add_line(model, line, found)
+    common = model.common(0.1)
+    lines_of_model.add_line(model, line, found)
+    assert model.common(0.1) is common
+    share = share + 1
+    lines_of_model.add_line(model, line, found)
+    assert model.common(0.1) is not common
+    np.testing.assert_array_equal(model.added, share)
+
+
+def test_straight_parts_of_the_latest_image_are_kept_until_its_lines_are_followed(model):
+    image = model.levels[0]
+    found = {axis: model.straight_part(image, axis) for axis in "xy"}
+    for axis, one in found.items():
+        np.testing.assert_array_equal(one, straight_part(image, axis))
+        assert model.straight_part(image, axis) is one
+    model.follow({})
+    assert model.straight_part(image, "x") is not found["x"]
+    np.testing.assert_array_equal(model.straight_part(model.levels[1], "x"), straight_part(model.levels[1], "x"))
 
 
 @pytest.mark.parametrize(("most", "rounds"), [(np.inf, (0, 3, 4)), (100.0, (0, 3, 4)), (99.0, (0,))])

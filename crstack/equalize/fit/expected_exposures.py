@@ -29,6 +29,7 @@ from crstack.equalize.fit.kernels.drift import positions_of
 from crstack.equalize.fit.kernels.edge_errors import as_far_as_seen
 from crstack.equalize.fit.kernels.kernel_terms import SIZE, ladder_of, split_kernel
 from crstack.equalize.fit.kernels.varying import PARTS, POWERS
+from crstack.equalize.fit.lines.straight_lines import straight_part
 from crstack.equalize.fit.object_part import objects_of, with_own_sky
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.steps import confirmed_steps, moved, shown_by_two, whole_steps
@@ -71,8 +72,8 @@ class ExpectedExposures:
     def __init__(self, levels, variance_of, bad, names, settings=BY_DEFAULT, *, of_part=None):
         # whether all of its edges are those of the exposures
         self.has_edges = True
-        # the latest common image, and what it depends on
-        self._latest = None
+        # the latest common image and what it depends on, and the latest straight parts and their image
+        self.latest = self._straight = None
         self.settings = settings if of_part is None else of_part.settings.of_whole()
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
         self.names, self.ladder = names, ladder_of(names)
@@ -226,8 +227,8 @@ class ExpectedExposures:
     def follow(self, courses):
         """Use the courses of lines that are not straight, by the axis along them."""
         self.settings = replace(self.settings, courses=courses)
-        # it depends on them
-        self._latest = None
+        # they depend on them
+        self.latest = self._straight = None
 
     def scale(self, i):
         """Throughput of exposure ``i``: number or image."""
@@ -263,13 +264,26 @@ class ExpectedExposures:
         """
         used = self.levels, self.factors, self.backgrounds, self.changes, self.blurs, self.gains, self.added, self.sky
         used = *used, self.steps
-        if self._latest is None or any(one is not other for one, other in zip(self._latest[0], used, strict=True)):
-            self._latest = used, {}
-        images = self._latest[1]
+        if self.latest is None or any(one is not other for one, other in zip(self.latest[0], used, strict=True)):
+            self.latest = used, {}
+        images = self.latest[1]
         if (contrast, mean) not in images:
-            images.clear()
+            if any(one != contrast for one, _ in images):
+                images.clear()
             images[contrast, mean] = scene_of_two(self._new_common(contrast, mean), self.steps)
         return images[contrast, mean]
+
+    def straight_part(self, image, axis):
+        """Part of an image (ny, nx) that hardly changes along an axis, or along the course of its lines.
+
+        It is kept for the latest image, of which several terms need it. It must not be changed.
+        """
+        if self._straight is None or self._straight[0] is not image:
+            self._straight = image, {}
+        parts = self._straight[1]
+        if axis not in parts:
+            parts[axis] = straight_part(image, axis, self.courses.get(axis))
+        return parts[axis]
 
     def _new_common(self, contrast, mean):
         """The common image: see `common`."""

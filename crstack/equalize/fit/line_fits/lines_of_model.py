@@ -83,7 +83,11 @@ def add_line(model, line, found):
         return
     if line.setting != "backgrounds":
         share = share * regressor
-    model.added = share if model.added is None else model.added + share
+    if model.added is None:
+        model.added = share
+    elif share.any():
+        # without a change, the common image stays, too
+        model.added = model.added + share
 
 
 def _share_of(model, line, left, regressor, variance):
@@ -150,7 +154,7 @@ def regressor_of(model, line, signal):
     if line.setting == "backgrounds":
         return np.ones_like(signal)
     if line.setting == "sky":
-        return np.maximum(straight_part(signal, line.axis, model.courses.get(line.axis)), 0)
+        return np.maximum(model.straight_part(signal, line.axis), 0)
     if line.setting == "slit":
         noise = np.sqrt(model.variance_of(signal) / len(model.levels))
         return sky_in_slits(signal, noise, line.axis, line.length)
@@ -173,16 +177,16 @@ def _sky_beside(model, line):
 
 def object_in(model, signal, line):
     """Image (ny, nx) without the lines that cross the rows or columns of a term."""
-    return np.maximum(signal - straight_part(signal, line.crosses, model.courses.get(line.crosses)), 0)
+    return np.maximum(signal - model.straight_part(signal, line.crosses), 0)
 
 
 def line_terms_of(model):
     """What the terms along rows and columns change, see `restore_line_terms`."""
     changes = model.changes, model.blurs, model.noises
-    return model.gains, model.added, model.sky, model.brightness, dict(model.freedom), changes
+    return model.gains, model.added, model.sky, model.brightness, dict(model.freedom), changes, model.latest
 
 
 def restore_line_terms(model, terms):
-    """Restore the terms along rows and columns."""
-    model.gains, model.added, model.sky, model.brightness, model.freedom, changes = terms
+    """Restore the terms along rows and columns, and the common image that was found with them."""
+    model.gains, model.added, model.sky, model.brightness, model.freedom, changes, model.latest = terms
     model.changes, model.blurs, model.noises = changes
