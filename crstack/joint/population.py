@@ -137,9 +137,9 @@ class Population:
         words = {
             "values hit": f"{100 * self.overall:.3g} %",
             "typical charge": f"{self.typical:.3g} electron",
-            "rate where no neighbour is hit": f"{self.rate[0]:.2g} charges of any size per value",
-            "rate beside a hit of 5 sigma": f"{beside[1]:.2g} charges of any size per value",
-            "rate beside a hit of 90 sigma": f"{beside[4]:.2g} charges of any size per value",
+            "charges of a value if no neighbour is hit": f"{self.rate[0]:.2g}, faint ones included",
+            "charges of a value beside a hit of 5 sigma": f"{beside[1]:.2g}, faint ones included",
+            "charges of a value beside a hit of 90 sigma": f"{beside[4]:.2g}, faint ones included",
         }
         if self.detector_odds:
             words["log odds of a detection"] = f"{self.detector_odds:.2f}"

@@ -155,6 +155,10 @@ def test_cubes_of_one_plane_are_images():
             lambda image: CCDData(np.stack([image] * 2), unit="adu"),
             r"2-D image; got 3 dimensions for exposure 1, \(2, .*\): give its planes one by one, each with ccd.data",
         ),
+        (
+            lambda image: CCDData(image[0], unit="adu"),
+            "2-D image; got 1 dimension for exposure 1: give the image of a spectrum before its extraction",
+        ),
     ],
 )
 def test_images_that_are_refused(change, message):

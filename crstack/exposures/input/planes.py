@@ -13,7 +13,7 @@ from crstack.noise import NoiseModel
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import at_pixels
 from crstack.utils.threads import map_threads, row_bands
-from crstack.utils.words import unit_words
+from crstack.utils.words import counted, unit_words
 
 __all__ = ["Plane", "image_with_noise", "plane_of"]
 
@@ -176,7 +176,7 @@ def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.nd
     if not isinstance(ccd, CCDData):
         raise InputError(f"ccd must be a CCDData; got {type(ccd).__name__}")
     if ccd.data.ndim != 2:
-        raise InputError(f"ccd must be a 2-D image; got {ccd.data.ndim} dimensions")
+        raise InputError(f"ccd must be a 2-D image; got {counted(ccd.data.ndim, 'dimension')}")
     if not isinstance(noise, NoiseModel):
         raise InputError(
             "noise must be a NoiseModel, such as NoiseModel(gain=2 * u.electron / u.adu, readnoise=6 * u.electron); "

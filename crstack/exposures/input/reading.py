@@ -26,7 +26,7 @@ from crstack.files.headers import inherited_header
 from crstack.files.units import check_unit, unit_of_header
 from crstack.utils.validation import check_image_shape
 from crstack.utils.warn import warn_user
-from crstack.utils.words import first_few
+from crstack.utils.words import counted, first_few
 
 __all__ = ["as_given", "read_exposure", "warn_of_cards", "without_mask", "writable_header"]
 
@@ -210,8 +210,12 @@ def _plane(array, name):
     """An array of numbers as (ny, nx); leading axes of length 1 are dropped."""
     array = np.asarray(array)
     if array.ndim < 2 or any(length != 1 for length in array.shape[:-2]):
-        hint = f", {array.shape}: give its planes one by one, each with ccd.data[i]" if array.ndim == 3 else ""
-        raise InputError(f"exposure must be a 2-D image; got {array.ndim} dimensions for {name}{hint}")
+        hint = ""
+        if array.ndim == 3:
+            hint = f", {array.shape}: give its planes one by one, each with ccd.data[i]"
+        elif array.ndim == 1:
+            hint = ": give the image of a spectrum before its extraction"
+        raise InputError(f"exposure must be a 2-D image; got {counted(array.ndim, 'dimension')} for {name}{hint}")
     if array.dtype.kind not in "iuf":
         raise InputError(f"exposure must be an image of real numbers; got {array.dtype} for {name}")
     if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
