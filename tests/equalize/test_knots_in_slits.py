@@ -71,12 +71,9 @@ def test_the_response_of_a_whole_object_comes_from_its_clear_light():
 def test_two_of_three_measures_compare_models_of_other_throughputs(monkeypatch, measures, better):
     """A brighter sky, or a dimmer object: with two exposures, the noise of each one alone preferred the first."""
     one, other = (SimpleNamespace(start=None, factors=np.array([1 - step, 1 + step])) for step in (0.0, 0.1))
-    names = ("criterion", "criterion_by_own_noise")
-    for name, less in zip(names, measures[:2], strict=True):
+    names = ("criterion", "criterion_by_own_noise", "criterion_at_own_level")
+    for name, less in zip(names, measures, strict=True):
         monkeypatch.setattr(line_orders, name, lambda model, less=less: 5.0 - less * (model is one))
-    monkeypatch.setattr(
-        line_orders.ExpectedExposures, "misfit", lambda model: 5.0 - measures[2] * (model is one), raising=True
-    )
     assert line_orders._describes_more(one, other) == better
     # a decrease that is not large enough
     assert not line_orders._describes_more(one, other, by=1.0)

@@ -13,6 +13,7 @@ from crstack.utils.threads import PIXELS_IN_CACHE, map_images, map_threads, row_
 __all__ = [
     "Residuals",
     "criterion",
+    "criterion_at_own_level",
     "criterion_by_own_noise",
     "differences_and_misfit",
     "differences_of",
@@ -57,6 +58,11 @@ def criterion(model):
 def criterion_by_own_noise(model):
     """The same with the variance of each expected exposure, which compares models of any throughputs."""
     return _misfit_by_own_noise(model) + 2 * sum(model.freedom.values())
+
+
+def criterion_at_own_level(model):
+    """The same with residuals at the level of each exposure, and the variance of the common image at this level."""
+    return model.misfit() + 2 * sum(model.freedom.values())
 
 
 def _misfit_by_own_noise(model):
