@@ -76,8 +76,8 @@ MEASURED = (
     ("hit values expected", "number of hit values in all exposures: the sum of the probabilities"),
     ("typical charge", "the geometric mean of the charge that a hit adds to a pixel"),
     (
-        "rate",
-        "mean number of hits of any charge in one value, also of charges that are too small to see. It is stated for "
+        "charges of a value",
+        "mean number of hits that add charge to one value, also of those that are too faint to see. It is stated for "
         "values without a hit neighbour, and for those beside a hit of 5 and of 90 standard deviations",
     ),
     ("differences", "measured differences between the exposures, such as throughput, seeing and shifts"),

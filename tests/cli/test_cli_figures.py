@@ -443,8 +443,11 @@ def test_answers_until_they_will_do():
 def test_the_page_explains_its_words(joint_run):
     page = (joint_run / "report.html").read_text()
     assert "found by the joint decision alone" in page
-    for word in ("probability", "hit values expected", "typical charge", "rate", "scatter beyond the noise", "peak"):
+    for word in ("probability", "hit values expected", "typical charge", "scatter beyond the noise", "peak"):
         assert f"<dt>{word}</dt>" in page
+    # rows whose names begin alike have one explanation
+    assert "<dt>charges of a value</dt>" in page
+    assert "charges of a value if no neighbour is hit" in page
     assert "The images are being unpacked" in page
     assert _names([Path(f"n{i}.fits") for i in range(1, 8)]) == "n1.fits to n7.fits, 7 exposures"
     assert _names([Path(f"n{i}.fits") for i in range(1, 4)]) == "n1.fits, n2.fits, n3.fits"
