@@ -22,7 +22,7 @@ from crstack.equalize.fit.line_fits.needed_lines import least_decrease
 from crstack.equalize.fit.lines.course_of_lines import courses_along
 from crstack.equalize.fit.lines.own_lines import with_own_lines
 from crstack.equalize.fit.lines.own_trails import with_own_trails
-from crstack.equalize.fit.misfit import criterion
+from crstack.equalize.fit.misfit import apart, criterion
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.fit.saturated import with_saturated_stars
@@ -260,7 +260,7 @@ def _better(part, other, comparable):
     """
     structure = structure_of(part) & structure_of(other)
     some = np.count_nonzero(structure)
-    agree = _apart(part, other) < APART
+    agree = apart(part, other) < APART
     if agree and some >= FEWEST:
         return part
     misfits = part.misfit(structure), other.misfit(structure)
@@ -282,14 +282,9 @@ def _better(part, other, comparable):
     return part
 
 
-def _apart(part, other):
-    """Largest difference between the throughputs of two fits."""
-    return np.abs(part.factors - other.factors).max()
-
-
 def _agrees_well(part, other):
     """Whether an ``other`` fit agrees so well with a fit, before its last rounds, that it will not replace it."""
-    if part.terms is None or other.terms is None or _apart(part, other) > SURELY * APART:
+    if part.terms is None or other.terms is None or apart(part, other) > SURELY * APART:
         return False
     return np.count_nonzero(structure_of(part) & structure_of(other)) >= ENOUGH * FEWEST
 

@@ -107,7 +107,7 @@ class Population:
     def summary(self) -> dict[str, object]:
         """What was fitted, as numbers by name.
 
-        Rates count charges of any size, also those far below the noise. They are no probabilities and may exceed 1.
+        The charges of a value are a mean number. They include those far below the noise, and may exceed 1.
 
         Returns
         -------
@@ -118,9 +118,9 @@ class Population:
         numbers = {
             "fraction of values hit": self.overall,
             "typical charge (electron)": self.typical,
-            "rate where no neighbour is hit": self.rate[0],
-            "rate beside a hit of 5 sigma": beside[1],
-            "rate beside a hit of 90 sigma": beside[4],
+            "charges of a value if no neighbour is hit": self.rate[0],
+            "charges of a value beside a hit of 5 sigma": beside[1],
+            "charges of a value beside a hit of 90 sigma": beside[4],
             "log odds of a detection": self.detector_odds,
         }
         return {name: float(value) for name, value in numbers.items()}

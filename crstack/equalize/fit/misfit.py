@@ -12,6 +12,7 @@ from crstack.utils.threads import PIXELS_IN_CACHE, map_images, map_threads, row_
 
 __all__ = [
     "Residuals",
+    "apart",
     "criterion",
     "criterion_at_own_level",
     "criterion_by_own_noise",
@@ -39,6 +40,11 @@ class Residuals(NamedTuple):
     variance: np.ndarray
     #: sum of the squared residuals in units of their variance, see `misfit`; it is not computed for residuals with hits
     misfit: float = np.nan
+
+
+def apart(one, other):
+    """Largest difference between the throughputs of two models."""
+    return np.abs(one.factors - other.factors).max()
 
 
 def misfit(model):

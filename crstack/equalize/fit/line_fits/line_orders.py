@@ -25,7 +25,7 @@ from crstack.equalize.fit.line_fits.object_rounds import (
     polish_object_and_sky,
 )
 from crstack.equalize.fit.line_fits.slit_rounds import find_sky_in_slits, refine_with_sky
-from crstack.equalize.fit.misfit import criterion, criterion_at_own_level, criterion_by_own_noise, misfit
+from crstack.equalize.fit.misfit import apart, criterion, criterion_at_own_level, criterion_by_own_noise, misfit
 from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
 
 __all__ = ["with_lines"]
@@ -228,7 +228,7 @@ def _describes_more(one, other, by=0.0):
     measures decides.
     """
     if one.start is None and other.start is None:
-        if np.abs(one.factors - other.factors).max() > APART:
+        if apart(one, other) > APART:
             measures = (criterion, criterion_by_own_noise, criterion_at_own_level)
             return sum(measure(one) + by < measure(other) for measure in measures) > 1
         return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
