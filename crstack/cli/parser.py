@@ -314,7 +314,8 @@ def _add_init(commands):
         "--output",
         type=_name,
         metavar="FILE",
-        help="write to this file, with names of the exposures relative to it (default: to standard output)",
+        help="write to this file, with relative names of the exposures below its directory (default: to standard "
+        "output)",
     )
     init.add_argument("--overwrite", action="store_true", help="replace the file")
     _add_log_level(init)

@@ -6,6 +6,7 @@ import logging.handlers
 import os
 import re
 import sys
+import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,7 +186,7 @@ class Console:
     def progress(self, stage, fraction, since=None):
         """Show the completed ``fraction`` of a ``stage``; silent unless stderr is a terminal.
 
-        The time shown is that of the stage, or the time ``since`` (of `time.time`) if the work began earlier.
+        With ``since`` (of `time.time`) the time since then is shown, which the caller keeps up to date.
         """
         if sys.stderr is None or not sys.stderr.isatty():
             return
@@ -193,8 +194,9 @@ class Console:
 
         if self._bar is None or self._bar.desc != stage:
             self.end_progress()
-            # a stage without fractions shows only its name and its time
-            self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, bar_format="{desc} [{elapsed}]")
+            # a stage without fractions is drawn once: it shows its name and when it began
+            clock = f", since {time.strftime('%H:%M:%S')}" if since is None else " [{elapsed}]"
+            self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, bar_format="{desc}" + clock)
             self._bar.desc = stage
             self._bar.start_t = self._bar.start_t if since is None else since
         if fraction > 0:

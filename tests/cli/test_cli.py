@@ -194,6 +194,15 @@ def test_progress_is_for_terminals_only(monkeypatch):
         assert ("50%" in stream.getvalue()) is shown
 
 
+def test_a_stage_without_fractions_shows_when_it_began(monkeypatch):
+    # it is drawn once, so that an elapsed time would stay at 0
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
+    with logging_to("info") as console:
+        console.progress("joint decision", 0.0)
+    assert re.search(r"joint decision, since \d\d:\d\d:\d\d", stream.getvalue())
+    assert "[00:00]" not in stream.getvalue()
+
+
 def test_what_the_terminal_cannot_show_is_escaped(monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
