@@ -34,6 +34,8 @@ TABLES = ROOT / "docs" / "tables"
 HELPERS = ("benchmarks/_truth.py", "crstack/datasets")
 #: code that a decision and its combinations depend on
 CORE = ("crstack/combine", "crstack/equalize", "crstack/exposures", "crstack/masks", "crstack/noise.py")
+#: simulated exposures that differ
+NIGHTS = tuple(f"benchmarks/{name}.py" for name in ("_night", "_night_fields", "_night_scenes", "_night_slits"))
 DETECTORS = ("crstack/detectors", "crstack/noise.py")
 JOINT = (*CORE, "crstack/joint", "crstack/normal_samples.py", "crstack/statistics.py")
 MMCOSMIC = (
@@ -75,15 +77,18 @@ class Table:
         return f"benchmarks/{shlex.split(self.command)[0]}"
 
 
-NIGHTS = (*JOINT, *HELPERS, "benchmarks/_night_scenes.py")
 PUBLISHED = (
     Table("joint_table", "joint.py --seeds 9000 9001", (*JOINT, *HELPERS)),
     Table("joint_reliability", "joint.py --reliability --seeds 9002 9003", (*JOINT, *HELPERS)),
     Table("joint_everywhere", "joint.py --everywhere --seeds 9004 9005", (*JOINT, *HELPERS)),
     Table("joint_limit", "limit.py --seeds 9006 9007", (*JOINT, *HELPERS)),
     Table("joint_null", "joint.py --null", (*JOINT, *HELPERS)),
-    Table("nights_table", "nights.py --seeds 9040 9041 9042", NIGHTS),
-    Table("nights_numbers", "nights.py --n 2 5 --populations cosmic mixed --seeds 9043 9044 9045", NIGHTS),
+    Table("nights_table", "nights.py --seeds 9040 9041 9042", (*JOINT, *HELPERS, *NIGHTS)),
+    Table(
+        "nights_numbers",
+        "nights.py --n 2 5 --populations cosmic mixed --seeds 9043 9044 9045",
+        (*JOINT, *HELPERS, *NIGHTS),
+    ),
     Table("calibrated_table", "false_alarms.py --seed 9010", (*MMCOSMIC, *HELPERS)),
     Table("pulls_table", "pulls.py --seed 9020", (*JOINT, *HELPERS)),
     Table(
@@ -95,7 +100,7 @@ PUBLISHED = (
             *HELPERS,
             "benchmarks/_peer_runs.py",
             "benchmarks/_peer_scenes.py",
-            "benchmarks/_night_scenes.py",
+            *NIGHTS,
         ),
         ("peers",),
     ),

@@ -168,44 +168,6 @@ def test_peers_without_an_environment_are_named(module, monkeypatch):
     assert not versions
 
 
-def test_hot_pixels_of_a_night_stay(module):
-    night = module("_night_scenes").night_of("hot pixels", (120, 130), 3, 1)
-    scene = module("_night_scenes").imaging("", (120, 130), 3, 1, fwhm=(1.9, 2.0, 1.9), flux=(1, 0.95, 0.86))
-    hot = night.expected.min(axis=0) > 300 + scene.expected.max(axis=0)
-    assert 5 < hot.sum() < 60
-    assert np.ptp(night.expected[:, hot], axis=0).max() < 100
-
-
-def test_dithers_of_a_night_are_compared_with_the_exposure_in_the_middle(module):
-    """Each of two exposures is 12 pixels from the third: there is no warning of a shift of 24 pixels."""
-    night = module("_night_scenes").imaging("", (300, 400), 3, 1, shift=((12, 0), (-12, 0), (0, 0)))
-    assert not crstack.CRStack(night.exposures, readnoise=night.readnoise).exposures.too_far
-
-
-@pytest.mark.filterwarnings("ignore::crstack.exceptions.CRStackWarning")
-def test_undersampled_stars_of_five_exposures_are_not_eaten(module):
-    """No term along rows or columns describes what a kernel leaves of stars, and none of their pixels is flagged."""
-    night = module("_night_scenes").night_of("stars jitter", (400, 500), 5, 107)
-    stack = crstack.CRStack(night.exposures, readnoise=night.readnoise)
-    masks = stack.detect()
-    assert stack.joint_posterior().measured.lines == ()
-    assert masks.crmasks.sum() <= 5
-
-
-def test_wide_lines_of_a_night(module):
-    """Lines that brighten and move along the dispersion are no hits."""
-    scenes = module("_night_scenes")
-    night = scenes.slit("", (150, 220), 3, 2, sky=(1, 0.9, 1.6), width=9, wave=(0, 0.1, -0.1))
-    plain = scenes.slit("", (150, 220), 3, 2)
-    assert night.expected[0].max() < plain.expected[0].max()
-    assert (night.expected[2] > 1.3 * night.expected[0]).any()
-    masks, *_ = module("nights").measured_of(night, SimpleNamespace(differences=None), crstack.JointPosterior())
-    false = masks.crmasks & ~module("_truth").widened(night.hits > 0)
-    strong = night.hits > 5 * night.sigma
-    assert 1e6 * false.mean() < 150
-    assert (masks.crmasks & strong).sum() > 0.97 * strong.sum()
-
-
 def test_hot_pixels_are_none_of_the_bright_structures(module):
     cube = 100 + np.random.default_rng(1).standard_normal((3, 60, 70))
     cube[:, 20:24, 30:34] += 3000
