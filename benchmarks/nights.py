@@ -26,7 +26,7 @@ WITHOUT_HITS = ("stars seeing", "stars jitter", "stars equal", "three stars")
 #: scenes with hits in single pixels, which are the hardest
 SOME = ("imaging equal", "imaging both", "slit equal", "slit all", "fibres all", "echelle all")
 #: columns that are means
-MEANS = ("> 5 sigma %", "bright > 5", "left/Mpx", "low/Mpx", "stars flagged %")
+MEANS = ("> 5 sigma %", "bright > 5 %", "left/Mpx", "low/Mpx", "stars flagged %")
 #: standard deviations of a normal distribution within which 95 % lie
 SIGMAS = 1.96
 
@@ -52,10 +52,10 @@ def score(night, masks, combined):
     error = (combined.data - expected) / np.sqrt((sigma**2).sum(axis=0)) * len(hits)
     counts = {
         "false/Mpx": (false.sum(), false.size),
-        "on bright": ((false & bright).sum(), bright.sum()),
-        "elsewhere": ((false & ~bright).sum(), (~bright).sum()),
+        "on bright/Mpx": ((false & bright).sum(), bright.sum()),
+        "elsewhere/Mpx": ((false & ~bright).sum(), (~bright).sum()),
         "> 5 sigma %": ((strong & found).sum() * 100, strong.sum()),
-        "bright > 5": ((strong & found & bright).sum() * 100, (strong & bright).sum()),
+        "bright > 5 %": ((strong & found & bright).sum() * 100, (strong & bright).sum()),
         "left/Mpx": ((error > 5).sum() * 1e6, error.size),
         "low/Mpx": ((error < -5).sum() * 1e6, error.size),
     }
@@ -106,7 +106,7 @@ def run(row, settings, method):
         if settings.verbose and method is not None:
             print(scene, n, seed, stack.joint_posterior(method), file=sys.stderr)
     found = {"scene": scene, "N": n, "hits": population, "s": f"{seconds / len(settings.seeds):.1f}"}
-    found |= {name: with_interval(*total[name]) for name in ("false/Mpx", "on bright", "elsewhere")}
+    found |= {name: with_interval(*total[name]) for name in ("false/Mpx", "on bright/Mpx", "elsewhere/Mpx")}
     for name in MEANS:
         one, of = total.get(name, (0, 0))
         found[name] = f"{one / of:.2f}" if of else "-"

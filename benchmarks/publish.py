@@ -112,7 +112,7 @@ PUBLISHED = (
     Table("equivalence_recovered", "equivalence.py --only recovered --seed 9050", (*CORE, *HELPERS)),
     Table("equivalence_masks", "equivalence.py --only masks --seed 9051", (*MMCOSMIC, *HELPERS)),
     Table("examples_table", "examples.py", (*MMCOSMIC, *HELPERS, "examples/make_exposures.py")),
-    Table("speed_table", "speed.py", ("crstack",)),
+    Table("speed_table", "speed.py", ("crstack", *NIGHTS)),
     Table("batch_table", "batch.py", ("crstack",)),
     Table("memory_table", "memory.py --stacks 4096x4096x3 4096x4096x7 --mem-limit 1.5GB", ("crstack",)),
     Table("survey_table", "survey.py", ("crstack",)),

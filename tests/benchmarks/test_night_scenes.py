@@ -97,6 +97,17 @@ def test_undersampled_stars_of_five_exposures_are_not_eaten(module):
     assert masks.crmasks.sum() <= 5
 
 
+@pytest.mark.parametrize("scene", ["imaging clouds", "slit knots", "slit telluric"])
+def test_clouds_knots_and_telluric_bands_are_no_hits(module, scene):
+    night = module("_night_scenes").night_of(scene, (240, 300), 3, 107)
+    masks, *_ = module("nights").measured_of(night, SimpleNamespace(differences="auto"), crstack.JointPosterior())
+    false = masks.crmasks & ~module("_truth").widened(night.hits > 0)
+    strong = night.hits > 5 * night.sigma
+    # three values
+    assert 1e6 * false.mean() < 14
+    assert (masks.crmasks & strong).sum() > 0.99 * strong.sum()
+
+
 def test_wide_lines_of_a_night(module):
     """Lines that brighten and move along the dispersion are no hits."""
     scenes = module("_night_scenes")
