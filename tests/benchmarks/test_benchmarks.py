@@ -216,3 +216,30 @@ def test_moments_of_pulls_and_their_errors(module):
     assert of_draws[2].std() == pytest.approx(of_draws[3].mean(), rel=0.1)
     assert str(parts) == f"{draws.std():.3f}(3) {draws.mean():+.3f}(4)"
     assert str(moments()) == "-"
+
+
+def test_rows_of_speed_are_ratios_to_the_reference_of_the_same_exposures(module, monkeypatch, capsys):
+    # the script changes these when it is imported
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    speed = module("speed")
+    assert speed.row_of("one", (3.0, 8.0, np.nan), (2.0, 4.0, 100.0)) == ("one", "3.00", "1.50", "2.00", "-")
+    seconds = {"astroscrappy": 2.0, "joint": 5.0}
+    monkeypatch.setattr(speed, "in_process", lambda call: (seconds[call.func.__name__.split("_")[0]], 1.0, np.nan))
+    monkeypatch.setattr("sys.argv", ["speed.py", "--nights", "--shape", "60", "70", "--repeats", "2"])
+    speed.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if ":" in line]
+    assert [row[-3] for row in rows] == ["1.00", "2.50", "1.00", "2.50"]
+
+
+def test_all_is_measured_where_speed_is(module, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    field, slit = module("speed").calls_of_nights((200, 240))
+    stacks = []
+    monkeypatch.setattr(crstack.CRStack, "detect", lambda stack: stacks.append(stack.joint_posterior().in_words()))
+    for calls in (field, slit):
+        list(calls.values())[1]()
+    of_sky = {"added levels (electron)", "throughputs"}
+    assert of_sky | {"shifts (dx, dy)", "second moments (pixel squared)"} <= set(stacks[0])
+    assert of_sky | {"added level of each column along y", "response of each row along x"} <= set(stacks[1])
