@@ -225,7 +225,7 @@ def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.n
     # the differences are as large as the exposures
     if shift is None or (exposures.bad is None and not any(np.isin(codes[name], ADDED).any() for name in names)):
         return shift
-    differences = decision.differences(prepared, prepared.statistics.median2d)
+    differences = differences_of(decision, prepared)
     if differences is None:
         return shift
     return shift_with_left_out(shift, codes, exposures, without_trails(differences, codes))

@@ -56,6 +56,29 @@ def test_no_hole_where_values_are_bad_low_or_in_a_trail(scene, method):
         assert abs(np.median(cleaned[places[place]])) < 3, place
 
 
+def test_a_hit_beside_a_bad_value_does_not_change_the_level():
+    """The median of a hit and a clean value was taken for the scene, whose throughputs give the level."""
+    rng = np.random.default_rng(4)
+    y, x = np.indices(SHAPE)
+    stars = zip(rng.uniform(10, 210, 40), rng.uniform(10, 190, 40), rng.uniform(100, 3000, 40), strict=True)
+    light = sum(peak * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 2 / 1.4**2) for a, b, peak in stars)
+    expected = np.array([factor * (light + 60) for factor in (1.1, 0.8, 1.0)])
+    cube = rng.poisson(expected) + rng.normal(0, READNOISE, expected.shape)
+    bad = np.zeros(cube.shape, bool)
+    bad[1, :, MASKED] = True
+    hit = np.s_[20:180:10, MASKED]
+    cube[0][hit] += 6000
+    ccds = [CCDData(plane, unit=u.electron, mask=mask) for plane, mask in zip(cube, bad, strict=True)]
+    stack = CRStack(ccds, readnoise=READNOISE * u.electron)
+    measured = stack.detect("joint").decision.measured
+    np.testing.assert_allclose(measured.factors, np.array([1.1, 0.8, 1.0]) / 0.9667, rtol=0.03)
+    assert stack.detect("joint")["CRMASK1"][hit].all()
+    for name in ("meanjoint", "meancr2", "meancr"):
+        combined = stack.combine(name)
+        pull = (combined.data - expected.mean(axis=0)) / np.sqrt(combined.uncertainty.array)
+        assert np.abs(pull[hit]).max() < 5, name
+
+
 def test_bad_columns_do_not_change_what_is_measured(scene):
     """The fill of bad values looked like a throughput and a shift."""
     ccds, _ = scene
