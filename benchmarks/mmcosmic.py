@@ -1,6 +1,6 @@
-"""Completeness, false positives and pulls on simulated exposures with known hits.
+"""Completeness, false positives and pulls of M.M.Cosmic on simulated exposures with known hits.
 
-    python benchmarks/truth.py [--shape 600 700] [--realisations 200]
+    python benchmarks/mmcosmic.py [--shape 600 700] [--realisations 200]
 
 The first table is for three scenes and N = 3, 4, 5, with gain 1 and 2.5 and bias 0 and 500. A hit counts
 where its charge is over 5 standard deviations of one exposure. A flagged pixel is false if no charge at all
