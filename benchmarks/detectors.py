@@ -3,16 +3,21 @@
     python benchmarks/detectors.py [--golden FILE.npz] [--sprat FILE.fits ...] [--shape 1596 2016]
     python benchmarks/detectors.py --large 9000 9000 --only "deepCR ACS-WFC"
 
-Each row comes from a process of its own. Its columns are: seconds to load the model and
-search a few pixels; seconds for one frame, and their ratio to one pass of
-astroscrappy.detect_cosmics over the same frame just before; pixels flagged in it; and the
-peak memory of the process. All seconds are those of all processors, because other work on
-the machine changes these less than the clock. The ratio can be compared between machines.
-Further columns are, for one exposure of each simulated scene, the percentage of the true
-pixels over 5 sigma that are found, and the false pixels per million; the same for the
-golden exposures and all their hits; and the mean number of pixels flagged in one exposure
-of SPRAT. With --large, a frame of that shape is searched, and the table has only its
-seconds and the peak memory.
+Each row comes from a process of its own. Its columns are
+
+- load s: seconds to load the model and search a few pixels
+- s: seconds for one frame
+- ratio: these, divided by those of one pass of astroscrappy.detect_cosmics over the same frame just before
+- frame: number of pixels that are flagged in it
+- MiB: peak memory of the process
+- for one exposure of each simulated scene, the percentage of the true pixels over 5 sigma that are found, and the
+  false pixels per million
+- golden: the same for the golden exposures and all their hits
+- SPRAT: the mean number of pixels that are flagged in one exposure
+
+All seconds are those of all processors, because other work on the machine changes these less than the clock. The ratio
+can be compared between machines. With --large, a frame of that shape is searched, and the table has only its seconds
+and the peak memory.
 """
 
 import argparse

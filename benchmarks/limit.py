@@ -2,12 +2,15 @@
 
     python benchmarks/limit.py [--shape 300 350] [--seeds 31 32] [--rate 0.01] [--numbers 3 5]
 
-For each population of `crstack.datasets.make_stack` the table has the percentage of hits over 5 standard deviations
-that are missed, the flagged values per Mpx that are further than a pixel from any hit, and the pixels per Mpx that stay
-more than 5 standard deviations too high in the mean of the unmasked values. The pull is the median of (mean - truth) /
-sigma of the pixels that are hit, where the mean is weighted by the probabilities. All are given for the fitted and for
-the true population. With the true one, each sweep of the same posterior uses the rates and charges of the true hits in
-each class of neighbourhood. This is the best result of this model.
+The table has rows for each population of `crstack.datasets.make_stack`. Its columns are
+
+- missed %: hits over 5 standard deviations that are not found
+- false/Mpx: flagged values that are further than a pixel from any hit
+- left/Mpx: pixels that stay more than 5 standard deviations too high in the mean of the unmasked values
+- pull: the median of (mean - truth) / sigma of the pixels that are hit. The mean is weighted by the probabilities
+
+All are given for the fitted and for the true population. With the true one, each sweep of the same posterior uses the
+rates and charges of the true hits in each class of neighbourhood. This is the best result of this model.
 """
 
 import argparse

@@ -7,8 +7,8 @@ that process by the counter of the kernel. The exposures are a simulated image o
 their skies differ. They are written to a directory for temporary files, or to ``--directory``, where they are found by
 the next call. With ``--mem-limit`` the peak is compared with it.
 
-Goals: no more than 4 GiB for 9000x9000x7 with ``--mem-limit 4GB``, the limit kept within 15 per cent, and seconds per
-million values that do not depend on the size (within 25 per cent of those of the first stack).
+There are three goals. 9000x9000x7 with ``--mem-limit 4GB`` needs no more than 4 GiB. The limit is kept within 15 per
+cent. The processor time of a million values is within 25 per cent of that of the first stack, whatever the size.
 """
 
 import argparse

@@ -35,13 +35,21 @@ the Python of this script.
 The exposures of three scenes are equal. Those of the three others differ as in a night (_peer_scenes.py). There each
 program gets the help that its manual or its pipeline advises (_peer_runs.py); crstack runs with its defaults.
 
-Columns, for the values of the exposures: how many of the flagged ones are hit, or within one pixel of a
-hit (precision); flagged values per Mpx that are neither (false); how many of those with a charge over 2 and over 5
-standard deviations are flagged. Then for the mean of the values that are not flagged, with the true differences of
-the exposures taken off: pixels over 5 standard deviations too high, and the root mean square of (value - truth) /
-sigma on hit pixels, with sigma that of the mean of all exposures. Both also for the image that the program itself
-makes ("own"), and its rms on pixels that are not hit, where that of a mean is 1. Seconds are those of processors,
-for the calls alone; for numina-crmasks for the whole command, its figures included.
+The first columns are about the values of the exposures:
+
+- precision: the part of the flagged values that are hit, or within one pixel of a hit
+- false/Mpx: flagged values per million that are neither
+- > 2 sigma, > 5 sigma: the part of the hits with such charges that is flagged
+
+The next columns are about the mean of the values that are not flagged. The true differences of the exposures are
+subtracted first:
+
+- high/Mpx: pixels per million that are more than 5 standard deviations too high
+- rms: of (value - truth) / sigma on hit pixels, with the sigma of the mean of all exposures
+
+"own" has both for the image that the program itself makes, and its rms on pixels that are not hit. There, a mean has an
+rms of 1. CPU s are processor seconds of the calls alone. For numina-crmasks they are those of the whole command, with
+figures.
 
 With --golden, given masks of numina-crmasks are scored beside those of crstack.
 """

@@ -5,8 +5,9 @@
 `JointPosterior` decides on exposures of one scene, which are then combined. Each of the stacks has other hits, and
 its noise is drawn several times. Clean pixels have no masked exposure, masked pixels have at least one, and replaced
 pixels hold a value of another combination. One pixel in 200 is forced into every mask, so that it is interpolated;
-these pixels are counted separately. Each number is followed by its standard error in units of its last digit, from the
-number of pixels and, for the standard deviation, from the fourth moment of the pulls.
+these pixels are counted separately. Each number is followed by its standard error, in units of its last digit. The
+error of the mean follows from the number of pixels, and that of the standard deviation also from the fourth moment of
+the pulls.
 """
 
 import argparse

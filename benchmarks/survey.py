@@ -2,9 +2,9 @@
 
     python benchmarks/survey.py [--stacks 1000000] [--cores 1000] [--disk 5]
 
-One stack of 3 x (1596 x 2016) is run by ``crstack run --no-plots`` with one thread, as a worker of a batch does, and
-measured as a whole process: processor seconds, bytes read and written, peak memory. The seconds of one call of
-``crstack batch`` for its table of results are measured with a table of many rows. All else is arithmetic.
+One stack of 3 x (1596 x 2016) is run by ``crstack run --no-plots`` with one thread, as a worker of a batch does. The
+whole process is measured: processor seconds, bytes read and written, peak memory. A table of many rows gives the
+seconds in which ``crstack batch`` writes its table of results. All else is computed from these numbers.
 """
 
 import argparse
