@@ -26,6 +26,16 @@ def test_rows_and_columns_that_enter():
     np.testing.assert_array_equal(cube[2], expected)
 
 
+def test_exposures_that_show_an_edge_fill_equally_many_others():
+    """One of them filled all others, and a hit in it became the median."""
+    cube = np.stack([np.full((6, 7), value, np.float32) for value in (1, 2, 3, 4, 5)])
+    fill_what_enters(cube, ((0, 0), (0, 2), (0, -1), (0, 3), (0, 1)))
+    np.testing.assert_array_equal(cube[:, -1, 3], [1, 1, 3, 3, 1])
+    np.testing.assert_array_equal(cube[:, -2, 3], [1, 1, 3, 3, 5])
+    np.testing.assert_array_equal(cube[:, 0, 3], [1, 2, 1, 4, 5])
+    np.testing.assert_array_equal(cube[:, 2, 3], [1, 2, 3, 4, 5])
+
+
 def test_memory_of_regions_is_that_of_their_pixels():
     """40 bytes for each value in the smallest box of all flux regions, 80 in the region of the offsets."""
     factors = Equalization(flux_regions=[(1, 20, 1, 10), (31, 40, 21, 50)])
@@ -98,6 +108,19 @@ def test_hits_two_pixels_wide_are_found_where_only_one_exposure_shows_the_scene(
     strong = hits > 5 * np.sqrt(expected + 4**2)
     assert strong.sum() > 250
     assert masks_of(expected, hits)[strong].mean() > 0.75
+
+
+def test_hits_along_the_only_row_that_one_exposure_shows_are_found():
+    """They were taken for stars beyond the edge, which would be seen in the next row too."""
+    expected = exposures_of_moved_stars(step=(1.2, -1.1))
+    hits = np.zeros_like(expected)
+    for place in range(10, 150, 14):
+        hits[-1, -1, place : place + 5] = hits[-1, place : place + 5, 0] = 600.0
+    strong = hits > 10 * np.sqrt(expected + 4**2)
+    strong[-1, -1, 0] = False
+    assert strong.sum() > 80
+    # half of them lie beside stars
+    assert masks_of(expected, hits)[strong].mean() > 0.65
 
 
 def test_the_scene_that_two_exposures_show():

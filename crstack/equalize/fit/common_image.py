@@ -1,10 +1,12 @@
 """The image that exposures share: their median or mean without hits, and the pixels that only one of them shows."""
 
+import itertools
+
 import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.lines.line_hits import LineHits
-from crstack.equalize.terms.steps import entered, shown_by_two
+from crstack.equalize.terms.steps import shown_by_two
 from crstack.statistics import sort_exposures
 from crstack.utils.pixels import contrast_of
 
@@ -35,7 +37,10 @@ MANY = 4
 
 
 def fill_what_enters(cube, steps):
-    """Fill the edges that a shift leaves empty with the values of another exposure, in place.
+    """Fill the edges that a shift leaves empty with the values of other exposures, in place.
+
+    The exposures that show an edge fill equally many of the others, so that a hit in one of them does not become the
+    median. They take turns, that of the smallest step first.
 
     Parameters
     ----------
@@ -44,11 +49,15 @@ def fill_what_enters(cube, steps):
     steps : sequence of (int, int)
         Shift (dx, dy) of each from that grid, in whole pixels.
     """
-    at_rest = min(range(len(cube)), key=lambda i: sum(map(abs, steps[i])))
-    for plane, (dx, dy) in zip(cube, steps, strict=True):
-        rows, columns = entered((-dx, -dy))
-        plane[rows] = cube[at_rest][rows]
-        plane[:, columns] = cube[at_rest][:, columns]
+    order = sorted(range(len(cube)), key=lambda i: sum(map(abs, steps[i])))
+    for axis, along in zip((1, 2), reversed(list(zip(*steps, strict=True))), strict=True):
+        length, lines = cube.shape[axis], np.moveaxis(cube, axis, 1)
+        first, last = max(0, -min(along)), min(length, length - max(along))
+        for place in (*range(min(first, length)), *range(max(last, first), length)):
+            shows = [0 <= place + step < length for step in along]
+            fill = itertools.cycle([i for i in order if shows[i]] or order[:1])
+            for i in np.flatnonzero(np.logical_not(shows)):
+                lines[i, place] = lines[next(fill), place]
 
 
 def scene_of_two(common, steps):

@@ -17,17 +17,11 @@ from crstack.equalize.fit.fit_settings import BY_DEFAULT
 from crstack.equalize.fit.found_differences import found_differences
 from crstack.equalize.fit.hot import leave_out_hot
 from crstack.equalize.fit.kernels.beyond_edges import add_light_from_beyond
-from crstack.equalize.fit.kernels.changes import (
-    add_unseen,
-    change_by_kernel,
-    change_by_step,
-    unseen_light,
-    unseen_pixels,
-    without_hot,
-)
+from crstack.equalize.fit.kernels.changes import change_by_kernel, change_by_step, without_hot
 from crstack.equalize.fit.kernels.drift import positions_of
 from crstack.equalize.fit.kernels.edge_errors import as_far_as_seen
 from crstack.equalize.fit.kernels.kernel_terms import SIZE, ladder_of, split_kernel
+from crstack.equalize.fit.kernels.unseen import add_unseen, most_light, unseen_light, unseen_pixels
 from crstack.equalize.fit.kernels.varying import PARTS, POWERS
 from crstack.equalize.fit.lines.straight_lines import straight_part
 from crstack.equalize.fit.object_part import objects_of, with_own_sky
@@ -353,7 +347,7 @@ class ExpectedExposures:
         found = map_images(work, range(len(self.levels)))
         self.blurs, self.changes, self.noises = map(list, zip(*found, strict=True))
         if moved_by_pixels:
-            self._add_unseen(common)
+            self._add_unseen(common, variance)
 
     def _beside_unknown(self):
         """Pixels (ny, nx) of the common image to which a kernel brings light that no exposure shows; None if none."""
@@ -364,7 +358,7 @@ class ExpectedExposures:
             nowhere &= moved(plane, (-dx, -dy))
         return dilate(nowhere, SIZE // 2) if nowhere.any() else None
 
-    def _add_unseen(self, common):
+    def _add_unseen(self, common, variance):
         """Add the light of a scene that the common image does not show to the variances of the changes.
 
         Of three or more exposures, values that are too low there show their error, as elsewhere. Of two exposures, the
@@ -381,9 +375,15 @@ class ExpectedExposures:
                 if not np.ndim(self.noises[i]):
                     # no kernel, and no shift by a pixel
                     self.noises[i] = zero_image(common.shape)
-            left = (self._left(i, common, self.changes[i]) for i in some)
-            lights = [unseen_light(np.abs(one) if len(self.levels) == 2 else one.clip(0), unseen) for one in left]
-            add_unseen([self.noises[i] for i in some], lights, unseen)
+            of_value = moved(variance, step)
+            add_unseen([self.noises[i] for i in some], [self._unseen_of(i, common, of_value, unseen) for i in some])
+
+    def _unseen_of(self, i, common, variance, unseen):
+        """Light (ny, nx) of exposure ``i`` in the pixels that the common image does not show."""
+        left = self._left(i, common, self.changes[i])
+        light = unseen_light(np.abs(left) if len(self.levels) == 2 else left.clip(0), unseen)
+        expected = self.scale(i) * common + self.changes[i]
+        return most_light(light, unseen, expected, variance, np.float32(OF_MEDIAN / len(self.levels)) * variance)
 
     def _left(self, i, common, change):
         """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""

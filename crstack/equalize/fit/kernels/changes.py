@@ -13,12 +13,9 @@ from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = [
-    "add_unseen",
     "change_by_kernel",
     "change_by_step",
     "largest_blur",
-    "unseen_light",
-    "unseen_pixels",
     "without_hot",
 ]
 
@@ -27,9 +24,6 @@ __all__ = [
 BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (7, 5, 9), 1.5
 #: least value of a kernel that counts for the noise, as a share of the largest
 LEAST_STEP = 0.02
-#: pixels of the opening that leaves the light of stars and removes that of narrower hits; ratio of the light of the
-#: core of an undersampled star to what is left of it
-OPENING, CORE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool), np.float32(1.5)
 
 
 def without_hot(common, variance, noise, moved_by_pixels):
@@ -118,73 +112,6 @@ def change_by_step(scene, noise, blur, own, factor, step):
     """
     change = moved(blur + factor * scene, step) - factor * scene
     return _without_noise(change, moved(own, step) + (moved(noise, step) + noise) * factor**2)
-
-
-def unseen_pixels(shape, step, shown):
-    """Pixels of an exposure whose scene the common image does not show.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (ny, nx).
-    step : tuple of int
-        Whole pixels (dx, dy) by which the exposure is shifted.
-    shown : tuple of slice
-        Rows and columns of the common image that show the scene.
-
-    Returns
-    -------
-    unseen : `~numpy.ndarray` of bool
-        (ny, nx).
-    """
-    unseen = np.ones(shape, bool)
-    dx, dy = step
-    seen = (slice(max(side.start + by, 0), max(side.stop + by, 0)) for side, by in zip(shown, (dy, dx), strict=True))
-    unseen[*seen] = False
-    return unseen
-
-
-def unseen_light(left, unseen):
-    """Squared light of the scene that the common image does not show, as one exposure has it.
-
-    A morphological opening removes structures that are narrower than the image of a star, which are hits. It uses only
-    pixels of such a scene: next to these, the exposure agrees with what is expected of it, stars included.
-
-    Parameters
-    ----------
-    left : `~numpy.ndarray`
-        (ny, nx) how much the exposure differs from what is expected of it, 0 or more.
-    unseen : `~numpy.ndarray` of bool
-        (ny, nx) its pixels of such a scene.
-
-    Returns
-    -------
-    squares : `~numpy.ndarray`
-        (M,) of these pixels.
-    """
-    lowest = ndimage.grey_erosion(np.where(unseen, left, np.inf), footprint=OPENING)
-    light = CORE * ndimage.grey_dilation(np.where(unseen, lowest, 0), footprint=OPENING)
-    return light[unseen] ** 2
-
-
-def add_unseen(noises, squares, unseen):
-    """Add the light of a scene that the common image does not show to the variances of some exposures, in place.
-
-    All these exposures are shifted alike and show the same scene. The faintest of their squared lights is added,
-    because a hit is in one of them only.
-
-    Parameters
-    ----------
-    noises : sequence of `~numpy.ndarray`
-        (ny, nx) variance of the change of each of these exposures.
-    squares : sequence of `~numpy.ndarray`
-        (M,) squared `unseen_light` of each.
-    unseen : `~numpy.ndarray` of bool
-        (ny, nx) the M pixels of such a scene.
-    """
-    least = np.min(squares, axis=0)
-    for noise in noises:
-        noise[unseen] += least
 
 
 def largest_blur(blurs, changes, steps):
