@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from crstack.utils.medians import median_along_rows
 
-__all__ = ["add_light_from_beyond"]
+__all__ = ["ALONG", "FAINT", "STEEPEST", "add_light_from_beyond", "smooth_along"]
 
 #: rows or columns at an edge that such light reaches, and the one whose residual is that of structure inside the image
 DEPTH, INSIDE = 5, 6
