@@ -291,6 +291,16 @@ class ExpectedExposures:
             variance /= factor**2
         return mean_without_hits(cube, variances, contrast)
 
+    def weighted_common(self, variances, contrast):
+        """The common image as a mean of clean values, weighted by the variances (N, ny, nx) of the exposures."""
+        cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
+        fill_what_enters(cube, self.steps)
+        self._fill_bad_of_common(cube)
+        at_common = stacked(
+            moved(one / self.scale(i) ** 2, tuple(-step for step in self.steps[i])) for i, one in enumerate(variances)
+        )
+        return scene_of_two(mean_without_hits(cube, at_common, contrast), self.steps)
+
     def own_variances(self, common):
         """Variance (N, ny, nx) of each exposure at its own throughput. One below 0, in a failed fit, has no photons."""
         noises = np.ones(len(self.factors)) if self.own_noises is None else self.own_noises

@@ -16,6 +16,7 @@ __all__ = [
     "criterion",
     "criterion_at_own_level",
     "criterion_by_own_noise",
+    "criterion_by_own_weights",
     "differences_and_misfit",
     "differences_of",
     "misfit",
@@ -71,13 +72,30 @@ def criterion_at_own_level(model):
     return model.misfit() + 2 * sum(model.freedom.values())
 
 
+def criterion_by_own_weights(model):
+    """The same with a common image in which each value has the weight of its own noise.
+
+    Where the noise of the exposures differs, the misfit is least with these weights. A model whose common image has
+    others would seem to describe less.
+    """
+    _, variances = _expected(model, model.common(CONTRAST[-1], mean=True))
+    expected, variances = _expected(model, model.weighted_common(variances, CONTRAST[-1]))
+    return _misfit_of(model, model.levels - expected, variances) + 2 * sum(model.freedom.values())
+
+
 def _misfit_by_own_noise(model):
     """The misfit with the variance of each expected exposure."""
-    common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
+    expected, variances = _expected(model, model.common(CONTRAST[-1], mean=True))
+    return _misfit_of(model, model.levels - expected, variances)
+
+
+def _expected(model, common):
+    """Expected exposures (N, ny, nx) for a common image, and their variances."""
+    n = len(model.levels)
     expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
     noises = np.ones(n) if model.own_noises is None else model.own_noises
     variances = [np.float32(noise) * model.variance_of(one) for noise, one in zip(noises, expected, strict=True)]
-    return _misfit_of(model, model.levels - expected, np.stack(variances))
+    return expected, np.stack(variances)
 
 
 def differences_of(model, common):

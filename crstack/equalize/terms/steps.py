@@ -31,6 +31,9 @@ AROUND = 16
 OF_REST = 0.15
 #: number of sub-pixel positions of the common image that are tried
 GRIDS = 20
+#: shifts within half a pixel of their middle need no step, unless steps reduce the largest rest to this share of it.
+#: Rows and columns at the edges would enter, and terms along rows and columns stay at the pixels of the detector
+LEAST_REST = 0.33
 #: standard deviation (pixels) of the Gaussian that is subtracted where structures that stay may hide moving stars, and
 #: least step (pixels) that is then taken
 WIDE, LEAST_OF_SHARP = 2.0, 1.5
@@ -283,7 +286,9 @@ def _least_rest(shifts):
     grids = np.linspace(0, 1, GRIDS, endpoint=False)[:, None]
     rests = np.abs(shifts - grids - np.round(shifts - grids))
     best = grids[np.argmin((rests**2).sum(axis=1) + rests.max(axis=1) ** 2)]
-    return np.round(shifts - best).astype(int)
+    steps = np.round(shifts - best).astype(int)
+    needed = np.ptp(shifts) >= 1 or np.ptp(shifts - steps) < LEAST_REST * np.ptp(shifts)
+    return steps if needed else np.zeros_like(steps)
 
 
 def _structure(plane):

@@ -25,7 +25,8 @@ from crstack.equalize.fit.line_fits.object_rounds import (
     polish_object_and_sky,
 )
 from crstack.equalize.fit.line_fits.slit_rounds import find_sky_in_slits, refine_with_sky
-from crstack.equalize.fit.misfit import apart, criterion, criterion_at_own_level, criterion_by_own_noise, misfit
+from crstack.equalize.fit.lines.course_of_lines import MORE_OF_ALL
+from crstack.equalize.fit.misfit import apart, criterion, criterion_at_own_level, criterion_by_own_noise, criterion_by_own_weights, misfit
 from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
 
 __all__ = ["with_lines"]
@@ -94,11 +95,11 @@ def _with_sky_in_slits(model, first=False, searched=()):
 def _follow_lines(model):
     """Let terms along tilted and curved lines, such as those of the sky, follow these where they change."""
     courses = courses_that_change(model)
-    if not courses and model.start is not None:
-        # throughputs that are far from 1 may be those of the lines
+    if model.start is not None:
+        # throughputs that are far from 1 may be those of lines, which then do not change
         plain = _anew(model, None)
         plain.backgrounds = plain.first_levels(plain.levels, FAINT)
-        courses = courses_that_change(plain)
+        courses = courses_that_change(plain, MORE_OF_ALL) | courses
     if courses:
         model.follow(courses)
 
@@ -179,7 +180,7 @@ def _may_describe_more(other, best):
 def _object_and_sky(model):
     """The model, or a better one in which an object along one axis and lines of the sky across it both change."""
     lines = _without_slits(model)
-    if not lines or model.start is not None:
+    if not lines and model.start is None:
         return model
     if not {"response", "backgrounds"} <= model.names:
         return model
@@ -210,6 +211,9 @@ def _object_and_sky(model):
     spread_response(other, "y" if other.sky_along == "x" else "x", other.common(CONTRAST[-1]))
     other = _refined_after_lines(other)
     polish(other)
+    import os
+    if os.environ.get("DBG"):
+        for one in (model, other): print("DBG", one.start, one.factors, [c(one) for c in (criterion, criterion_by_own_noise, criterion_at_own_level)], [(l.setting,l.axis) for l in one.lines], flush=True)
     return other if _describes_more(other, model, least) else model
 
 
@@ -232,6 +236,8 @@ def _describes_more(one, other, by=0.0):
             measures = (criterion, criterion_by_own_noise, criterion_at_own_level)
             return sum(measure(one) + by < measure(other) for measure in measures) > 1
         return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
+    if one.start is None or other.start is None:
+        return criterion_by_own_weights(one) + by < criterion_by_own_weights(other)
     return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, criterion_by_own_noise))
 
 

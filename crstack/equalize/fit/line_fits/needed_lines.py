@@ -2,7 +2,7 @@
 
 from crstack.equalize.fit.kernels.kernel_terms import SIZE
 from crstack.equalize.fit.line_fits.lines_of_model import add_line, line_terms_of, regressor_of, restore_line_terms
-from crstack.equalize.fit.lines.course_of_lines import changed_courses
+from crstack.equalize.fit.lines.course_of_lines import MORE, changed_courses
 from crstack.equalize.fit.lines.lines import LINES, LineTerm, lines_gain
 from crstack.equalize.fit.misfit import residuals, residuals_with_hits
 from crstack.equalize.terms.steps import incomplete_edges
@@ -98,9 +98,9 @@ def _gains(arrays):
     return [gain for gain, _ in found], [along for _, along in found]
 
 
-def courses_that_change(model):
+def courses_that_change(model, more=MORE):
     """Courses of tilted and curved lines that change along them, by axis: see `changed_courses`."""
     if "backgrounds" not in model.names:
         return {}
     left, common, variance, _ = residuals_with_hits(model)
-    return changed_courses(left, common, variance, least_decrease(left.size))
+    return changed_courses(left, common, variance, least_decrease(left.size), more=more)

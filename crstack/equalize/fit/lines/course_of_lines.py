@@ -8,7 +8,7 @@ from scipy import ndimage
 from crstack.equalize.fit.lines.courses import Course
 from crstack.equalize.fit.lines.lines import LineTerm, lines_gain
 
-__all__ = ["changed_courses", "course_of_lines", "courses_along"]
+__all__ = ["MORE", "MORE_OF_ALL", "changed_courses", "course_of_lines", "courses_along"]
 
 #: rows of a block, whose mean shows the lines, and columns of the level around lines, which is subtracted
 BLOCK, AROUND = 8, 31
@@ -28,6 +28,8 @@ ROWS, BENT = 56, 1.2
 #: length (pixels) of the cells that test whether lines change along their courses, and factors by which their level
 #: must describe more than a level and a response along the axis. Orders of an echelle spectrum have a response
 LENGTH, MORE = 128, {"backgrounds": 1.5, "response": 1.2}
+#: the same if all lines brighten by one factor, so that a response describes them as well
+MORE_OF_ALL = {**MORE, "response": 1.0}
 
 
 def course_of_lines(image):
@@ -79,7 +81,7 @@ def courses_along(image, axes):
     return {axis: course for axis, course in found.items() if course is not None}
 
 
-def changed_courses(left, image, variance, least):
+def changed_courses(left, image, variance, least, *, more=MORE):
     """Courses of lines that are not straight, and whose level changes between the exposures.
 
     Parameters
@@ -90,7 +92,9 @@ def changed_courses(left, image, variance, least):
         (ny, nx) common image, and variance of a residual.
     least : float
         Least decrease of chi squared by an added level along a course, beyond that of terms along the axis times
-        `MORE`.
+        ``more``.
+    more : dict, optional
+        These factors, by setting.
 
     Returns
     -------
@@ -108,7 +112,7 @@ def changed_courses(left, image, variance, least):
         # most exposures need no more than this
         if along <= least:
             continue
-        straight = (times * gain(one, level if one == "backgrounds" else light) for one, times in MORE.items())
+        straight = (times * gain(one, level if one == "backgrounds" else light) for one, times in more.items())
         if along > max(0, *straight) + least:
             found[axis] = course
     return found
