@@ -18,6 +18,7 @@ from crstack.equalize.fit.line_fits.line_rounds import (
 from crstack.equalize.fit.line_fits.lines_of_model import fit_line_terms
 from crstack.equalize.fit.line_fits.needed_lines import MOST_LINES, courses_that_change, find_line_terms, least_decrease
 from crstack.equalize.fit.line_fits.object_rounds import (
+    ORDERS_OF_SKY,
     add_object,
     find_response_of_object_first,
     fit_object_and_sky,
@@ -26,7 +27,14 @@ from crstack.equalize.fit.line_fits.object_rounds import (
 )
 from crstack.equalize.fit.line_fits.slit_rounds import find_sky_in_slits, refine_with_sky
 from crstack.equalize.fit.lines.course_of_lines import MORE_OF_ALL
-from crstack.equalize.fit.misfit import apart, criterion, criterion_at_own_level, criterion_by_own_noise, criterion_by_own_weights, misfit
+from crstack.equalize.fit.misfit import (
+    apart,
+    criterion,
+    criterion_at_own_level,
+    criterion_by_own_noise,
+    criterion_by_own_weights,
+    misfit,
+)
 from crstack.equalize.fit.object_part import at_other_places, has_lines, spread_response
 
 __all__ = ["with_lines"]
@@ -34,9 +42,9 @@ __all__ = ["with_lines"]
 #: a model without kernels is not fitted further if its criterion exceeds that of another model by these factors: where
 #: levels change along both axes or the object dims, and elsewhere
 MUCH_WORSE, WORSE = 1.2, 1.02
-#: of two models of an object along either axis, one is not fitted further whose criterion exceeds the other's by this
-#: factor
-ALIKE = 1.005
+#: models of an object along either axis, with the terms of the sky in either order, are fitted further if their criterion
+#: is at most the lowest one times this factor
+ALIKE = 1.02
 #: models whose throughputs differ by more than this are compared by two of three measures
 APART = 0.05
 #: a model does not describe the exposures if its criterion exceeds this number for each value
@@ -180,9 +188,7 @@ def _may_describe_more(other, best):
 def _object_and_sky(model):
     """The model, or a better one in which an object along one axis and lines of the sky across it both change."""
     lines = _without_slits(model)
-    if not lines and model.start is None:
-        return model
-    if not {"response", "backgrounds"} <= model.names:
+    if not {"response", "backgrounds"} <= model.names or (not lines and model.start is None):
         return model
     least, most = 0.0, MUCH_WORSE
     if {line.axis for line in lines} != {"x", "y"} or all(line.name != "backgrounds" for line in lines):
@@ -190,46 +196,50 @@ def _object_and_sky(model):
         least = least_decrease(model.levels.size)
         if model.gains is None or max(map(abs, np.quantile(model.gains, EXTREMES))) < DIMMED:
             most = WORSE
-    common = model.common(CONTRAST[-1])
-    variance = model.variance_of(common)
-    others = [
-        _object_along(model, axis)
-        for axis, across in ("xy", "yx")
-        if has_lines(common, variance, across, model.courses.get(across))
-    ]
-    if not others:
-        return model
-    # what follows changes the criterion by a thousandth
-    found = list(map(criterion, others))
-    others = [other for other, one in zip(others, found, strict=True) if one <= ALIKE * min(found)]
-    for one in others:
-        polish_object_and_sky(one)
-    other = min(others, key=criterion)
-    if criterion(other) > most * criterion(model):
+    other = _best_object_along(model)
+    if other is None or criterion(other) > most * criterion(model):
         return model
     # a shift across the rows, which no kernel describes yet, is no response of the rows
     spread_response(other, "y" if other.sky_along == "x" else "x", other.common(CONTRAST[-1]))
     other = _refined_after_lines(other)
     polish(other)
-    import os
-    if os.environ.get("DBG"):
-        for one in (model, other): print("DBG", one.start, one.factors, [c(one) for c in (criterion, criterion_by_own_noise, criterion_at_own_level)], [(l.setting,l.axis) for l in one.lines], flush=True)
     return other if _describes_more(other, model, least) else model
 
 
-def _object_along(model, axis):
+def _best_object_along(model):
+    """The best model of an object along an axis with lines of the sky across it, before kernels; None without lines."""
+    common = model.common(CONTRAST[-1])
+    variance = model.variance_of(common)
+    others = [
+        _object_along(model, axis, order)
+        for axis, across in ("xy", "yx")
+        if has_lines(common, variance, across, model.courses.get(across))
+        for order in ORDERS_OF_SKY
+    ]
+    if not others:
+        return None
+    # what follows changes the criterion by one or two hundredths
+    found = list(map(criterion, others))
+    others = [other for other, one in zip(others, found, strict=True) if one <= ALIKE * min(found)]
+    for one in others:
+        polish_object_and_sky(one)
+    return min(others, key=criterion)
+
+
+def _object_along(model, axis, order):
     """A new model of an object along an axis and lines of the sky across it, before its kernels."""
     found = _anew(model, None, object_alone=True)
-    fit_object_and_sky(found, axis)
+    fit_object_and_sky(found, axis, order)
     return found
 
 
 def _describes_more(one, other, by=0.0):
     """Whether a model describes more than another one, where the measures of the misfit decrease by more than ``by``.
 
-    Models of one start are compared by the sum of two measures of the misfit. If their throughputs differ, two of three
-    measures decide, because each depends on the throughputs in another way. Of models of other starts, either of two
-    measures decides.
+    Models without a start of the throughputs are compared by the sum of two measures of the misfit. If their
+    throughputs differ, two of three measures decide, because each depends on the throughputs in another way. Where one
+    of two models has a start, their common images have other weights, so that the measure with the weights of the noise
+    decides. Of models of one start, either of two measures decides.
     """
     if one.start is None and other.start is None:
         if apart(one, other) > APART:

@@ -15,12 +15,17 @@ from crstack.equalize.fit.misfit import criterion, residuals
 from crstack.equalize.fit.object_part import has_trace
 
 __all__ = [
+    "ORDERS_OF_SKY",
     "add_object",
     "find_response_of_object_first",
     "fit_object_and_sky",
     "object_across",
     "polish_object_and_sky",
 ]
+
+#: orders in which the brightness of lines of the sky and an added level are fitted. Where the lines move, their
+#: brightness describes little before the level of each column
+ORDERS_OF_SKY = ("sky", "backgrounds"), ("backgrounds", "sky")
 
 
 def object_across(model):
@@ -66,14 +71,16 @@ def find_response_of_object_first(model):
     find_line_terms(model, [one for one in LINES if one.name == "response"])
 
 
-def fit_object_and_sky(model, axis):
+def fit_object_and_sky(model, axis, order):
     """Fit lines of the sky that cross an axis, and the throughput of an object along it, before surfaces and kernels.
+
+    The ``order`` of the settings of the terms of the lines is one of `ORDERS_OF_SKY`.
 
     Both differ at once where the sky brightens while the object loses light at the slit. Where a line crosses the
     object, levels alone do not describe the absorption lines of the object, which change with its throughput.
     """
     model.backgrounds = model.first_levels(model.levels, FAINT)
-    sky = [LineTerm("y" if axis == "x" else "x", setting) for setting in ("sky", "backgrounds")]
+    sky = [LineTerm("y" if axis == "x" else "x", setting) for setting in order]
     response = LineTerm(axis, "response")
     fit_line_terms(model, [*sky, response])
     model.sky_along = sky[0].axis
