@@ -134,7 +134,8 @@ def test_bad_values_neither_pull_offsets_nor_leave_edges():
     beside = ndimage.maximum_filter(bad.any(axis=0), 7) & ~bad.any(axis=0)
     pull = (levelled.data[0] - levelled.data[2])[beside]
     pull /= np.sqrt(2 * levelled.noise.variance(np.median(levelled.data, axis=0)[beside]))
-    assert pull.std() < 1.05
+    # beside bad values, the filled ones have an error of their own
+    assert pull.std() < 1.1
 
 
 def test_expected_images_are_shifted_and_scaled():

@@ -33,7 +33,7 @@ OF_REST = 0.15
 GRIDS = 20
 #: shifts within half a pixel of their middle need no step, unless steps reduce the largest rest to this share of it.
 #: Rows and columns at the edges would enter, and terms along rows and columns stay at the pixels of the detector
-LEAST_REST = 0.33
+LEAST_REST = 0.5
 #: standard deviation (pixels) of the Gaussian that is subtracted where structures that stay may hide moving stars, and
 #: least step (pixels) that is then taken
 WIDE, LEAST_OF_SHARP = 2.0, 1.5

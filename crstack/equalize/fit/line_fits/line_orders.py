@@ -42,8 +42,8 @@ __all__ = ["with_lines"]
 #: a model without kernels is not fitted further if its criterion exceeds that of another model by these factors: where
 #: levels change along both axes or the object dims, and elsewhere
 MUCH_WORSE, WORSE = 1.2, 1.02
-#: models of an object along either axis, with the terms of the sky in either order, are fitted further if their criterion
-#: is at most the lowest one times this factor
+#: models of an object along either axis, with the terms of the sky in either order, are fitted further if their
+#: criterion is at most the lowest one times this factor
 ALIKE = 1.02
 #: models whose throughputs differ by more than this are compared by two of three measures
 APART = 0.05
