@@ -68,7 +68,7 @@ def test_the_response_of_a_whole_object_comes_from_its_clear_light():
 
 
 @pytest.mark.parametrize(("measures", "better"), [((1, 0, 0), False), ((1, 1, 0), True), ((0, 1, 1), True)])
-def test_two_of_three_measures_compare_models_of_other_throughputs(monkeypatch, measures, better):
+def test_two_of_three_measures_compare_models_of_other_throughputs_of_two_exposures(monkeypatch, measures, better):
     """A brighter sky, or a dimmer object: with two exposures, the noise of each one alone preferred the first."""
     one, other = (SimpleNamespace(start=None, factors=np.array([1 - step, 1 + step])) for step in (0.0, 0.1))
     names = ("criterion", "criterion_by_own_noise", "criterion_at_own_level")
@@ -77,3 +77,16 @@ def test_two_of_three_measures_compare_models_of_other_throughputs(monkeypatch, 
     assert line_orders._describes_more(one, other) == better
     # a decrease that is not large enough
     assert not line_orders._describes_more(one, other, by=1.0)
+
+
+def test_the_weights_of_the_noise_compare_models_of_other_throughputs_or_starts(monkeypatch):
+    """Other measures preferred throughputs of the sky in the one, and those of the object in the other."""
+    near, far = (np.array([1.0, 1 + step, 1 - step]) for step in (0.0, 0.1))
+    measures = ("criterion", "criterion_by_own_noise", "criterion_at_own_level")
+    for start in (None, far):
+        one, other = SimpleNamespace(start=start, factors=far), SimpleNamespace(start=None, factors=near)
+        for name in measures:
+            monkeypatch.setattr(line_orders, name, lambda model, one=one: 1.0 + (model is one))
+        monkeypatch.setattr(line_orders, "criterion_by_own_weights", lambda model, one=one: 2.0 - (model is one))
+        assert line_orders._describes_more(one, other)
+        assert not line_orders._describes_more(one, other, by=1.0)

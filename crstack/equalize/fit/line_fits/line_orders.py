@@ -45,7 +45,7 @@ MUCH_WORSE, WORSE = 1.2, 1.02
 #: models of an object along either axis, with the terms of the sky in either order, are fitted further if their
 #: criterion is at most the lowest one times this factor
 ALIKE = 1.02
-#: models whose throughputs differ by more than this are compared by two of three measures
+#: models whose throughputs differ by more than this are compared by other measures
 APART = 0.05
 #: a model does not describe the exposures if its criterion exceeds this number for each value
 UNDESCRIBED = 3.0
@@ -210,20 +210,23 @@ def _best_object_along(model):
     """The best model of an object along an axis with lines of the sky across it, before kernels; None without lines."""
     common = model.common(CONTRAST[-1])
     variance = model.variance_of(common)
-    others = [
-        _object_along(model, axis, order)
-        for axis, across in ("xy", "yx")
-        if has_lines(common, variance, across, model.courses.get(across))
-        for order in ORDERS_OF_SKY
-    ]
-    if not others:
+    axes = [axis for axis, across in ("xy", "yx") if has_lines(common, variance, across, model.courses.get(across))]
+    if not axes:
         return None
+    others = {(axis, ORDERS_OF_SKY[0]): _object_along(model, axis, ORDERS_OF_SKY[0]) for axis in axes}
     # what follows changes the criterion by one or two hundredths
-    found = list(map(criterion, others))
-    others = [other for other, one in zip(others, found, strict=True) if one <= ALIKE * min(found)]
+    for axis, _ in _alike(others):
+        others[axis, ORDERS_OF_SKY[1]] = _object_along(model, axis, ORDERS_OF_SKY[1])
+    others = list(_alike(others).values())
     for one in others:
         polish_object_and_sky(one)
     return min(others, key=criterion)
+
+
+def _alike(models):
+    """Those of some models, a dict, whose criterion is at most the lowest one times `ALIKE`."""
+    found = {key: criterion(one) for key, one in models.items()}
+    return {key: models[key] for key, one in found.items() if one <= ALIKE * min(found.values())}
 
 
 def _object_along(model, axis, order):
@@ -237,18 +240,20 @@ def _describes_more(one, other, by=0.0):
     """Whether a model describes more than another one, where the measures of the misfit decrease by more than ``by``.
 
     Models without a start of the throughputs are compared by the sum of two measures of the misfit. If their
-    throughputs differ, two of three measures decide, because each depends on the throughputs in another way. Where one
-    of two models has a start, their common images have other weights, so that the measure with the weights of the noise
-    decides. Of models of one start, either of two measures decides.
+    throughputs differ, or one of them has a start, the weights of the exposures in their common images differ. Then the
+    measure decides in which each value has the weight of its own noise. Two exposures leave one residual in each pixel,
+    and that of hits is most of their misfit. Two of three measures decide there, because each depends on the
+    throughputs in another way. Of models of one start, either of two measures decides.
     """
-    if one.start is None and other.start is None:
-        if apart(one, other) > APART:
-            measures = (criterion, criterion_by_own_noise, criterion_at_own_level)
-            return sum(measure(one) + by < measure(other) for measure in measures) > 1
+    starts = (one.start is None) + (other.start is None)
+    if starts == 0:
+        return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, criterion_by_own_noise))
+    if starts == 2 and apart(one, other) <= APART:
         return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
-    if one.start is None or other.start is None:
-        return criterion_by_own_weights(one) + by < criterion_by_own_weights(other)
-    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, criterion_by_own_noise))
+    if starts == 2 and len(one.factors) == 2:
+        measures = (criterion, criterion_by_own_noise, criterion_at_own_level)
+        return sum(measure(one) + by < measure(other) for measure in measures) > 1
+    return criterion_by_own_weights(one) + by < criterion_by_own_weights(other)
 
 
 def _other_orders(model, axes):
