@@ -386,7 +386,8 @@ class ExpectedExposures:
                     # no kernel, and no shift by a pixel
                     self.noises[i] = zero_image(common.shape)
             of_value = moved(variance, step)
-            add_unseen([self.noises[i] for i in some], [self._unseen_of(i, common, of_value, unseen) for i in some])
+            lights = (self._unseen_of(i, common, of_value, unseen) for i in some)
+            add_unseen([self.noises[i] for i in some], lights)
 
     def _unseen_of(self, i, common, variance, unseen):
         """Light (ny, nx) of exposure ``i`` in the pixels that the common image does not show."""

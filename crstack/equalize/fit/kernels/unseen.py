@@ -1,5 +1,7 @@
 """Light of a scene that the common image does not show, in the exposures that are shifted by a pixel or more."""
 
+from functools import reduce
+
 import numpy as np
 from scipy import ndimage
 
@@ -113,9 +115,9 @@ def add_unseen(noises, lights):
     ----------
     noises : sequence of `~numpy.ndarray`
         (ny, nx) variance of the change of each of these exposures.
-    lights : sequence of `~numpy.ndarray`
-        (ny, nx) `most_light` of each.
+    lights : iterable of `~numpy.ndarray`
+        (ny, nx) `most_light` of each, one after the other, because they are as large as the exposures.
     """
-    least = np.min(lights, axis=0) ** 2
+    least = reduce(np.minimum, lights) ** 2
     for noise in noises:
         noise += least
