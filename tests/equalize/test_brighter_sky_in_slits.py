@@ -59,8 +59,8 @@ def test_throughputs_are_those_of_the_object(curve, flexure):
     assert np.count_nonzero(strong & masks.crmasks) > 0.99 * np.count_nonzero(strong)
 
 
-def test_shifts_of_less_than_half_a_pixel_need_no_step():
-    """The rows that enter with a step, and lines of the sky that stay, cost more than a kernel that shifts by more."""
+def test_shifts_that_differ_by_less_than_a_pixel_need_no_step():
+    """Rows enter with a step, and lines of the sky stay: both cost more than a kernel that shifts farther."""
     assert not _least_rest(np.array([-0.38, 0.0, -0.83])).any()
     # here, a step leaves hardly anything
     np.testing.assert_array_equal(_least_rest(np.array([0.0, 0.05, 0.95])), [0, 0, 1])

@@ -31,9 +31,9 @@ AROUND = 16
 OF_REST = 0.15
 #: number of sub-pixel positions of the common image that are tried
 GRIDS = 20
-#: shifts within half a pixel of their middle need no step, unless steps reduce the largest rest to this share of it.
-#: Rows and columns at the edges would enter, and terms along rows and columns stay at the pixels of the detector
-LEAST_REST = 0.5
+#: shifts that differ by less than a pixel need no step, unless steps reduce their range to less than this share. With a
+#: step, rows and columns enter at the edges, while terms along rows and columns stay at the pixels of the detector
+RANGE_WITH_STEPS = 0.5
 #: standard deviation (pixels) of the Gaussian that is subtracted where structures that stay may hide moving stars, and
 #: least step (pixels) that is then taken
 WIDE, LEAST_OF_SHARP = 2.0, 1.5
@@ -287,7 +287,7 @@ def _least_rest(shifts):
     rests = np.abs(shifts - grids - np.round(shifts - grids))
     best = grids[np.argmin((rests**2).sum(axis=1) + rests.max(axis=1) ** 2)]
     steps = np.round(shifts - best).astype(int)
-    needed = np.ptp(shifts) >= 1 or np.ptp(shifts - steps) < LEAST_REST * np.ptp(shifts)
+    needed = np.ptp(shifts) >= 1 or np.ptp(shifts - steps) < RANGE_WITH_STEPS * np.ptp(shifts)
     return steps if needed else np.zeros_like(steps)
 
 
