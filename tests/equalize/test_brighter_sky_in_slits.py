@@ -11,9 +11,9 @@ from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.misfit import criterion_by_own_noise, criterion_by_own_weights
 from crstack.equalize.terms.steps import _least_rest
 
-SHAPE, READNOISE = (240, 300), 4.5
+SHAPE, READNOISE = (360, 400), 4.5
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
-THROUGHPUTS, BRIGHTER = (1.0, 0.8, 0.9), (1.0, 1.5, 2.0)
+THROUGHPUTS, BRIGHTER, EQUAL = (1.0, 0.8, 0.9), (1.0, 1.5, 2.0), (1.0, 1.0, 1.0)
 
 
 def trace(dx, dy):
@@ -22,39 +22,39 @@ def trace(dx, dy):
     spectrum = 900 * (1 + 0.3 * np.sin(x / 60))
     for at in rng.uniform(0, SHAPE[1], 8):
         spectrum *= 1 - 0.5 * np.exp(-0.5 * ((x - at) / 2.5) ** 2)
-    return spectrum * np.exp(-0.5 * ((Y - 132 - 0.03 * (x - 150) - dy) / 1.3) ** 2)
+    return spectrum * np.exp(-0.5 * ((Y - 198 - 0.03 * (x - 200) - dy) / 1.3) ** 2)
 
 
 def sky(dx, curve):
-    """A continuum and 40 lines along the slit, electrons; at its ends, they are further along x by ``curve`` pixels."""
+    """A continuum and 60 lines along the slit, electrons; at its ends, they are further along x by ``curve`` pixels."""
     rng = np.random.default_rng(4)
     x = X - dx + curve * (2 * Y / SHAPE[0] - 1) ** 2
-    heights = zip(rng.uniform(0, SHAPE[1], 40), rng.lognormal(6.0, 1.2, 40), strict=True)
+    heights = zip(rng.uniform(0, SHAPE[1], 60), rng.lognormal(6.0, 1.2, 60), strict=True)
     return 80 + sum(height * np.exp(-0.5 * ((x - at) / 1.3) ** 2) for at, height in heights)
 
 
-def exposures(curve, flexure, seed):
+def exposures(curve, flexure, brightness, seed):
     """Expected exposures, hits, and exposures with noise."""
     rng = np.random.default_rng(seed)
     shifts = ((0.0, 0.0), (flexure, 0.3), (-flexure, -0.4))
     expected = np.array(
         [
             throughput * trace(*shift) + one * sky(shift[0], curve)
-            for throughput, one, shift in zip(THROUGHPUTS, BRIGHTER, shifts, strict=True)
+            for throughput, one, shift in zip(THROUGHPUTS, brightness, shifts, strict=True)
         ]
     )
     hits = np.array([make_hits(SHAPE, 0.01, rng, "mixed") for _ in expected])
     return expected, hits, rng.poisson(expected) + hits + READNOISE * rng.standard_normal(expected.shape)
 
 
-@pytest.mark.parametrize(("curve", "flexure"), [(0, 0.4), (15, 0.0)])
-def test_throughputs_are_those_of_the_object(curve, flexure):
+@pytest.mark.parametrize(("flexure", "brightness"), [(0.0, BRIGHTER), (0.4, EQUAL)])
+def test_throughputs_are_those_of_the_object(flexure, brightness):
     """The lines of the sky dominate, so that its brightness looks like a throughput, with which the object is hit."""
-    expected, hits, cube = exposures(curve, flexure, seed=21)
+    expected, hits, cube = exposures(15, flexure, brightness, seed=21)
     masks = CRStack(list(cube), gain=1 * u.electron / u.adu, readnoise=READNOISE * u.electron, unit="adu").detect()
     near = ndimage.binary_dilation(hits > 0, np.ones((1, 3, 3)))
     strong = hits > 5 * np.sqrt(expected + READNOISE**2)
-    # with the throughputs of the sky, 12 false values with curved lines; 39 hits missed where the lines move
+    # 82 values of the trace where one order of the terms of the sky is left out
     assert np.count_nonzero(masks.crmasks & ~near) < 6
     assert np.count_nonzero(strong & masks.crmasks) > 0.99 * np.count_nonzero(strong)
 

@@ -101,12 +101,16 @@ def test_a_model_that_is_much_worse_with_kernels_is_not_fitted_further(monkeypat
     assert len(further) == (2 if len(rounds) > 1 else 0)
 
 
+@pytest.mark.parametrize("start", [None, np.ones(3)])
 @pytest.mark.parametrize(("other", "polished"), [(1.01, {"x", "y"}), (1.03, {"x"})])
-def test_an_object_along_the_wrong_axis_is_not_fitted_further(monkeypatch, other, polished):
-    """The criterion along y is larger by a factor; the model itself is far better, so that neither is used."""
+def test_an_object_along_the_wrong_axis_is_not_fitted_further(monkeypatch, start, other, polished):
+    """The criterion along y is larger by a factor; the model itself is far better, so that neither is used.
+
+    A start of the throughputs may be that of the sky, so that an object is tried beside it.
+    """
     found, criteria = set(), {"model": 1.0, "x": 1e6, "y": 1e6 * other}
     model = SimpleNamespace(
-        name="model", lines=[LINES[0]], start=None, names={"response", "backgrounds"}, gains=None, courses={},
+        name="model", lines=[LINES[0]], start=start, names={"response", "backgrounds"}, gains=None, courses={},
         levels=np.ones((3, 4, 4)), common=lambda contrast: np.ones((4, 4)), variance_of=lambda signal: signal,
     )  # fmt: skip
     monkeypatch.setattr(line_orders, "has_lines", lambda *arguments: True)
