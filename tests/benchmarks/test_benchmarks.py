@@ -1,6 +1,5 @@
 """The counts of the benchmarks, on exposures small enough to count by hand."""
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +14,6 @@ from crstack.noise import NoiseModel
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not installed with the package")
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Import a benchmark in the same way as running it."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 class Counted:

@@ -1,23 +1,11 @@
 """The scenes of a night: what differs between the exposures, and what does not."""
 
-import importlib
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import crstack
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not installed with the package")
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Import a benchmark in the same way as running it."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 def test_clouds_dim_the_stars_and_not_the_sky(module):

@@ -279,11 +279,16 @@ class ExpectedExposures:
             parts[axis] = straight_part(image, axis, self.courses.get(axis))
         return parts[axis]
 
-    def _new_common(self, contrast, mean):
-        """The common image: see `common`."""
+    def _cube_of_common(self):
+        """Exposures (N, ny, nx) minus their known differences, of which the common image is a median or a mean."""
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         fill_what_enters(cube, self.steps)
         self._fill_bad_of_common(cube)
+        return cube
+
+    def _new_common(self, contrast, mean):
+        """The common image: see `common`."""
+        cube = self._cube_of_common()
         if not mean and self.start is None and self.own_noises is None:
             return median_without_hits(cube, self.variance_of, contrast, self.blurs, self.courses)
         variances = self.own_variances(median_of_values(cube, axis=0))
@@ -293,9 +298,7 @@ class ExpectedExposures:
 
     def weighted_common(self, variances, contrast):
         """The common image as a mean of clean values, weighted by the variances (N, ny, nx) of the exposures."""
-        cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
-        fill_what_enters(cube, self.steps)
-        self._fill_bad_of_common(cube)
+        cube = self._cube_of_common()
         at_common = stacked(
             moved(one / self.scale(i) ** 2, tuple(-step for step in self.steps[i])) for i, one in enumerate(variances)
         )

@@ -245,12 +245,12 @@ def _describes_more(one, other, by=0.0):
     and that of hits is most of their misfit. Two of three measures decide there, because each depends on the
     throughputs in another way. Of models of one start, either of two measures decides.
     """
-    starts = (one.start is None) + (other.start is None)
-    if starts == 0:
+    without_start = (one.start is None) + (other.start is None)
+    if without_start == 0:
         return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, criterion_by_own_noise))
-    if starts == 2 and apart(one, other) <= APART:
+    if without_start == 2 and apart(one, other) <= APART:
         return sum(measure(one) - measure(other) + by for measure in (criterion, criterion_by_own_noise)) < 0
-    if starts == 2 and len(one.factors) == 2:
+    if without_start == 2 and len(one.factors) == 2:
         measures = (criterion, criterion_by_own_noise, criterion_at_own_level)
         return sum(measure(one) + by < measure(other) for measure in measures) > 1
     return criterion_by_own_weights(one) + by < criterion_by_own_weights(other)
