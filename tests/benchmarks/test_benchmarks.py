@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import astropy.units as u
@@ -11,9 +10,6 @@ import pytest
 
 import crstack
 from crstack.noise import NoiseModel
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not installed with the package")
 
 
 class Counted:
