@@ -84,8 +84,6 @@ class Population:
     shapes : `~numpy.ndarray`
         (kinds, bins) share of the charges in each bin: of hits without a hit
         neighbour, and by number and charge of the neighbours.
-    overall : float
-        Fraction of all values that is hit.
     typical : float
         Geometric mean of the charges of hits, electrons.
     detector_odds : float
@@ -96,7 +94,6 @@ class Population:
 
     rate: np.ndarray = field(default_factory=_even_rates)
     shapes: np.ndarray = field(default_factory=_even_shapes)
-    overall: float = 0.0
     typical: float = 0.0
     detector_odds: float = 0.0
     noises: slice | None = None
@@ -116,7 +113,6 @@ class Population:
         """
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         numbers = {
-            "fraction of values hit": self.overall,
             "typical charge (electron)": self.typical,
             "charges of a value if no neighbour is hit": self.rate[0],
             "charges of a value beside a hit of 5 sigma": beside[1],
@@ -135,7 +131,6 @@ class Population:
         """
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         words = {
-            "values hit": f"{100 * self.overall:.3g} %",
             "typical charge": f"{self.typical:.3g} electron",
             "charges of a value if no neighbour is hit": f"{self.rate[0]:.2g}, faint ones included",
             "charges of a value beside a hit of 5 sigma": f"{beside[1]:.2g}, faint ones included",
@@ -270,7 +265,6 @@ class Population:
             self,
             shapes=shapes,
             rate=np.clip(rate, LOWEST_RATE, highest),
-            overall=float(hits.sum() / max(totals.sum(), 1)),
             typical=float(np.exp((counts @ centres).sum() / max(counts.sum(), 1e-9))),
         )
 

@@ -95,11 +95,12 @@ class JointResult:
         return self.measured
 
     def _expected_in_words(self):
-        """Number of hit values: the sum of the probabilities, and how many are masked."""
+        """Number of hit values and their fraction of all values; how many are masked, if these are far fewer."""
         expected, masked = self._expected_hits, int(np.count_nonzero(self.mask))
+        words = f"{expected:.0f} ({100 * expected / self.mask.size:.3g} %)"
         if expected < MANY_FAINT * max(masked, 1):
-            return f"{expected:.0f}"
-        return f"{expected:.0f} with those that are too faint to be masked; {masked} are masked"
+            return words
+        return f"{words} with those that are too faint to be masked; {masked} are masked"
 
     def summary(self) -> dict[str, object]:
         """What was found and fitted, as numbers by name; ``str()`` gives readable lines.
@@ -111,7 +112,7 @@ class JointResult:
         """
         return Summary(
             {
-                "hit values expected": self._expected_hits,
+                "hit values": self._expected_hits,
                 **self.population.summary(),
                 **({} if self.measured is None else self.measured.summary()),
                 "scatter relative to the signal": float(self.excess.relative),
@@ -129,7 +130,7 @@ class JointResult:
             Text by name.
         """
         return {
-            "hit values expected": self._expected_in_words(),
+            "hit values": self._expected_in_words(),
             **self.population.in_words(),
             **({} if self.measured is None else self.measured.in_words()),
             "scatter beyond the noise": f"{self.excess}",

@@ -73,7 +73,11 @@ HITS = (
 PROBABILITY = ("probability", "the highest probability among the values of the hit")
 #: words for the measured values of the joint decision
 MEASURED = (
-    ("hit values expected", "number of hit values in all exposures: the sum of the probabilities"),
+    (
+        "hit values",
+        "expected number of hit values in all exposures, which is the sum of the probabilities; in brackets, the "
+        "fraction of all values",
+    ),
     ("typical charge", "the geometric mean of the charge that a hit adds to a pixel"),
     (
         "charges of a value",

@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from dataclasses import replace
 from functools import cache, partial
 
 import astropy.units as u
@@ -101,6 +102,12 @@ def test_what_was_measured_is_reported():
     assert words["throughputs"].startswith("0.8")
     assert words["scatter beyond the noise"] == "none"
     assert "throughputs 0.8" in "".join(masks.history)
+    expected = result.probability.sum(dtype=float)
+    assert numbers["hit values"] == pytest.approx(expected)
+    assert words["hit values"] == f"{expected:.0f} ({100 * expected / result.mask.size:.3g} %)"
+    assert {name for name in (*words, *numbers) if "values" in name} == {"hit values"}
+    of_faint_hits = replace(result, mask=np.zeros_like(result.mask)).in_words()["hit values"]
+    assert of_faint_hits == f"{words['hit values']} with those that are too faint to be masked; 0 are masked"
     words = stack.joint_posterior(NOTHING).in_words()
     assert "throughputs" not in words
     assert "of the signal" in words["scatter beyond the noise"]
