@@ -21,18 +21,8 @@ from crstack.masks.origin import check_origin
 from crstack.methods import Method
 from crstack.prepared import PreparedStack, Progress
 from crstack.stages import arguments
-from crstack.stages.arguments import (
-    AUTO,
-    Auxiliary,
-    Boundary,
-    CombineOptions,
-    FromDetector,
-    Vote,
-    allow_work,
-    detections_for,
-    made_by,
-    workspace_for,
-)
+from crstack.stages.argument_types import Auxiliary, Boundary, CombineOptions, FromDetector, Vote
+from crstack.stages.arguments import AUTO, allow_work, detections_for, made_by, workspace_for
 from crstack.stages.combining import cleaned, combined
 from crstack.stages.levels import warn_of_levels
 from crstack.stages.masks import check_plausibility, masks_by

@@ -21,6 +21,12 @@ def name_of(path):
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@cache
+def tree_of(module):
+    """Syntax tree of the source of a module."""
+    return ast.parse(MODULES[module].read_text())
+
+
 def is_for_types(node):
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
@@ -42,7 +48,7 @@ def imported(node, types):
 
 @cache
 def imports_of(module, types=False):
-    return frozenset(imported(ast.parse(MODULES[module].read_text()), types)) - {module}
+    return frozenset(imported(tree_of(module), types)) - {module}
 
 
 def rows():
@@ -125,9 +131,10 @@ def test_no_circle_inside_a_folder(package):
     check_no_circle(graph)
 
 
+@cache
 def listed(module):
     """Names in ``__all__`` of a module."""
-    for node in ast.parse(MODULES[module].read_text()).body:
+    for node in tree_of(module).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             return set(ast.literal_eval(node.value))
     return set()
@@ -135,7 +142,7 @@ def listed(module):
 
 def imported_names(module):
     """Pairs of a module of the package and the name that another module imports from it."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.ImportFrom) and node.module in MODULES:
             yield from ((node.module, one.name) for one in node.names if f"{node.module}.{one.name}" not in MODULES)
 

@@ -75,7 +75,7 @@ def parameters_of_public_names():
                     continue
             found |= {field.name for field in dataclasses.fields(one)} if dataclasses.is_dataclass(one) else set()
     # options that are handed on
-    for typed in (crstack.stages.arguments.DetectOptions, crstack.stages.arguments.CombineOptions):
+    for typed in (crstack.stages.argument_types.DetectOptions, crstack.stages.argument_types.CombineOptions):
         found |= set(typed.__annotations__)
     return found
 

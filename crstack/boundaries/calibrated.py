@@ -25,8 +25,8 @@ LEAST_READNOISE = 0.3
 WIDE_SHARE = 0.7
 #: least effective number of draws beyond a measured rate; lower rates are extrapolated
 READ_OFF = 50.0
-#: rates that are measured, as multiples of ``false_alarm``
-LOOKED_AT = 30.0
+#: highest rate that is measured, as a multiple of ``false_alarm``
+HIGHEST_MEASURED = 30.0
 #: number of steps that fit the rate at each signal; penalties for the size and the roughness of a step
 STEPS, RIDGE, SMOOTHNESS = 5, 0.03, 0.1
 #: points of a curve
@@ -211,7 +211,7 @@ class _Tail:
         """Keep the draws that matter at a rate."""
         x, weight = (np.broadcast_to(one, excess.shape).ravel() for one in (min2d, weight))
         order = np.argsort(excess.ravel())[::-1]
-        last = np.searchsorted(weight[order].cumsum(), max(LOOKED_AT * rate, 1e-3))
+        last = np.searchsorted(weight[order].cumsum(), max(HIGHEST_MEASURED * rate, 1e-3))
         order = order[: max(last, 1000)]
         return cls(x[order].astype(np.float64), excess.ravel()[order].astype(np.float64), weight[order])
 

@@ -18,13 +18,13 @@ SIDE, DARKEST, FEWEST_BLOCKS = 32, 0.05, 20
 #: size of a sample of values
 SAMPLE = 200_000
 
-#: least number of pixels that are bright in several exposures over those by chance; or their least excess over these,
-#: as a fraction of the largest one
+#: pixels that are bright in several exposures belong to structures if they are at least ``TIMES`` as many as by chance,
+#: or if their excess over this number is at least the fraction ``TOGETHER`` of the largest possible excess
 TIMES, TOGETHER = 2.0, 0.15
 
 
-#: quantile of the others above which pixels are bright. Their contrast, or level, counts if it exceeds these numbers of
-#: standard deviations. An exposure has no light if it has less than this share of it
+#: pixels above the quantile ``BRIGHT`` of the other exposures are bright. Their contrast and their level count from
+#: these numbers of standard deviations on. An exposure with less than the share ``UNLIT`` of them has no light
 BRIGHT, CLEAR_CONTRAST, CLEAR_LEVEL, UNLIT = 0.98, 20, 3, 0.1
 #: fewest pixels of a sample
 FEWEST_PIXELS = 1000

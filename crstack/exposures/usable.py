@@ -22,7 +22,8 @@ MANY_SATURATED, NEARLY_ALL = 0.1, 0.99
 
 #: fraction of masked values of an exposure that gives a warning
 MANY_MASKED = 0.75
-#: fraction of values below 0 with NaN as uncertainty from which there is a warning, if few such values are above 0
+#: from the fraction ``MANY_LOST`` of values below 0 whose uncertainty is NaN, there is a warning; but not if more than
+#: the fraction ``FEW_ABOVE`` of the values with such an uncertainty are above 0
 MANY_LOST, FEW_ABOVE = 0.001, 0.1
 
 #: what a mask means

@@ -25,15 +25,15 @@ __all__ = [
     "clean_means",
     "clean_signal",
     "even_slices",
+    "examined_share",
     "fewest_known",
     "find_candidates",
     "pieces_of",
-    "share_looked_at",
 ]
 
 #: share of clean pixels that is examined: those with the largest span of values. It is at least this number of times
 #: a requested rate of false alarms
-LOOKED_AT, OF_FALSE_ALARMS = 0.03, 10
+EXAMINED, OF_FALSE_ALARMS = 0.03, 10
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 #: number of examined pixels of a part, whose arrays fit into fast memory
@@ -310,12 +310,12 @@ def clean_means(candidates, chance):
     return means
 
 
-def share_looked_at(false_alarm):
+def examined_share(false_alarm):
     """Share of clean pixels that is examined for a rate of false alarms, which may be None."""
-    return LOOKED_AT if false_alarm is None else max(LOOKED_AT, OF_FALSE_ALARMS * false_alarm)
+    return EXAMINED if false_alarm is None else max(EXAMINED, OF_FALSE_ALARMS * false_alarm)
 
 
-def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, unlike=None, signal=None):
+def find_candidates(counts, excess, sigma, detected=None, examined=EXAMINED, unlike=None, signal=None):
     """The pixels whose values have a larger span than those of clean ones, and their neighbours.
 
     Parameters
@@ -328,7 +328,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
         (ny, nx) noise of one value, electrons.
     detected : `~numpy.ndarray` of bool, optional
         (N, ny, nx), pixels found by an auxiliary detector, which are always examined.
-    looked_at : float, optional
+    examined : float, optional
         Share of clean pixels that is examined.
     unlike : UnlikeNoise, optional
         The noise of groups of exposures, if it is not alike.
@@ -340,7 +340,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
     candidates : Candidates
     """
     levels = counts.level_cube
-    widest = normal_range_exceeded(looked_at, len(levels))
+    widest = normal_range_exceeded(examined, len(levels))
     anyway = empty_image(sigma.shape, bool)
 
     def work(band):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.joint.candidates import Candidates, share_looked_at
+from crstack.joint.candidates import Candidates, examined_share
 from crstack.joint.odds import log_odds_alone
 
 __all__ = ["CleanNoise", "calibrated_threshold"]
@@ -82,7 +82,7 @@ def calibrated_threshold(rate, noise, population, highest, lowest=0.0, seed=2026
     first = max(int(np.searchsorted(signals, lowest, side="right")) - 1, 0)
     numbered = list(enumerate(signals))[first:]
     wanted = rate * len(noise.variance) * DRAWS
-    share = share_looked_at(rate)
+    share = examined_share(rate)
 
     def simulate(item):
         number, signal = item

@@ -18,7 +18,7 @@ from crstack.joint.neighbourhoods import CLASSES, N_CHARGES, N_CLASSES, N_KINDS,
 from crstack.joint.population_fit import extrapolated_rows, smooth_shapes, steady_rates
 from crstack.utils.cached import cached_property
 
-__all__ = ["Population", "side_by_side"]
+__all__ = ["Population", "two_log_ratios"]
 
 #: initial probability of a hit
 FIRST_RATE = 5e-3
@@ -41,8 +41,8 @@ def _no_hit(rate, above):
     return 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
 
 
-def side_by_side(rate, log_density, faint_factor, above, below):
-    """Logs of the densities of hit over not hit values, with the odds of a hit, and of not hit over clean values.
+def two_log_ratios(rate, log_density, faint_factor, above, below):
+    """Two logarithms: odds of a hit times density of hit over not hit values; and density of not hit over clean values.
 
     Parameters
     ----------
@@ -166,11 +166,10 @@ class Population:
 
     @cached_property
     def _tables(self):
-        """By class and noise: logs of hit over not hit and of not hit over clean, side by side, for the needed noises;
-        log of no hit, for all noises."""
+        """Tables by class and noise: `two_log_ratios` for the needed noises; log probability of no hit for all."""
         rate = self.rate.astype(np.float32)[:, None]
         log_density, faint_factor, above, below = self.density.by_kind(charges_kind(CLASSES))
-        logs = side_by_side(rate[..., None], log_density, faint_factor, above[..., None], below[..., None])
+        logs = two_log_ratios(rate[..., None], log_density, faint_factor, above[..., None], below[..., None])
         return logs, self._at_noises(np.log(_no_hit(rate, above)))
 
     def make_tables(self) -> None:

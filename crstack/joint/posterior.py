@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.differences import Differences
-from crstack.joint.candidates import clean_signal, find_candidates, share_looked_at
+from crstack.joint.candidates import clean_signal, examined_share, find_candidates
 from crstack.joint.clean_surroundings import with_hits_left_out
 from crstack.joint.counts import Counts
 from crstack.joint.cubes import in_order, means_of
@@ -200,8 +200,8 @@ def joint_posterior(
     detected = in_order(detected, order)
     sigma = _sigma(counts, scatter)
     unlike = unlike_noise(counts, scatter.signal, of_pixels)
-    looked_at = share_looked_at(settings.false_alarm)
-    candidates = find_candidates(counts, of_pixels, sigma, detected, looked_at, unlike, scatter.signal)
+    examined = examined_share(settings.false_alarm)
+    candidates = find_candidates(counts, of_pixels, sigma, detected, examined, unlike, scatter.signal)
     noise = sigma if unlike is None else unlike.values
     without_hits = partial(with_hits_left_out, counts=counts, sigma=sigma, unlike=unlike)
     candidates, field, population = probabilities(candidates, noise, counts.data.shape, settings, without_hits)
@@ -220,8 +220,8 @@ def joint_posterior(
     population = replace(population)
     shape = counts.data.shape
     return JointResult(
-        _spread(candidates, rounded, back, shape),
-        _spread(candidates, masked, back, shape),
+        _cube_of(candidates, rounded, back, shape),
+        _cube_of(candidates, masked, back, shape),
         population,
         excess,
         shift,
@@ -263,8 +263,8 @@ def _sigma(counts, scatter):
     return sigma
 
 
-def _spread(candidates, values, order, shape):
-    """Cube (N, ny, nx) of values of the candidates (N, M) in an order of the exposures, 0 elsewhere."""
+def _cube_of(candidates, values, order, shape):
+    """Cube (N, ny, nx) with the values (N, M) of the candidates, 0 elsewhere; ``order`` is that of the exposures."""
     cube = zero_image(shape, values.dtype)
 
     def work(item):

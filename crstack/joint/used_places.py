@@ -23,7 +23,7 @@ from crstack.joint.charges import (
     shares,
 )
 from crstack.joint.neighbourhoods import N_CLASSES, N_KINDS, charges_kind
-from crstack.joint.population import side_by_side
+from crstack.joint.population import two_log_ratios
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image
 from crstack.utils.threads import map_threads, slices
@@ -86,12 +86,12 @@ class UsedPlaces:
         return _Densities(self, shapes, log_density, faint_factor, far, below)
 
     def logs(self, population, density):
-        """At each place (U,), the two logarithms of ``Population.log_ratios`` side by side; see `side_by_side`."""
+        """At each place (U,), the `two_log_ratios` of ``Population.log_ratios`` as one complex number."""
         of_kind = self._of_kind
         above = above_least(population.shapes)[:, self._noises][self._kinds, self._sigmas]
         rate = population.rate.astype(np.float32)[self._classes]
         found = (density.log_density, density.faint_factor, above, density.below)
-        return side_by_side(rate, *(one[of_kind] for one in found))
+        return two_log_ratios(rate, *(one[of_kind] for one in found))
 
     def histogram(self, numbers, weights):
         """Sums of ``weights`` of values by the distribution and the place that they use, from the `numbers`."""

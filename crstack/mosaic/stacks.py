@@ -17,7 +17,8 @@ from crstack.methods import Method
 from crstack.mosaic.chips import ALL, Chip, check_planes, chips_of, names_of
 from crstack.mosaic.files import joined_chips, primary_of
 from crstack.stack import CRStack
-from crstack.stages.arguments import AUTO, DetectOptions, MosaicCombineOptions, StackOptions
+from crstack.stages.argument_types import DetectOptions, MosaicCombineOptions, StackOptions
+from crstack.stages.arguments import AUTO
 
 __all__ = ["Mosaic", "read_mosaic"]
 

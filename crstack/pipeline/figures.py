@@ -234,7 +234,7 @@ def _masks(results):
 
 
 def _hit_pages(results, features):
-    """Jobs of the pages of hits: the first ``maxplots`` of MEDIANCR, by class, and of the problematic pixels."""
+    """Jobs of the pages of hits: the first ``maxplots`` of MEDIANCR, by category, and of the problematic pixels."""
     from crstack.plotting.hits import first_hits
 
     configuration, masks = results.configuration, results.masks

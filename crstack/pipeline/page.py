@@ -49,7 +49,7 @@ CODES = {
     "trail": "pixels of straight trails of satellites or aeroplanes, with their faint edges",
     "moved": "pixels of a target that lies at another place in the other exposures: not hits, but left out",
 }
-CLASSES = (
+CATEGORIES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
     ("only3", "the auxiliary detector alone found it"),
     ("only2", "{finder} alone found it"),
@@ -255,12 +255,12 @@ def _layers(stack, name, result, paths):
 
 def _hits_notes(masks):
     """Notes below the table of the hits."""
-    classes = () if masks.probability is not None else CLASSES
+    categories = () if masks.probability is not None else CATEGORIES
     n = masks.n_exposures
     # with two exposures each hit is in MEDIANCR, and is no coincidence
     given = {"needed": (n + 1) // 2, "n": n, "median": MEDIAN if n > 2 else MEDIAN_OF_TWO}
     kinds = [(kind, text.format(**given)) for kind, text in KINDS if n > 2 or kind != "coincident"]
-    words = (HITS, *kinds, *((word, text.format(finder=_in_sentence(masks.finder))) for word, text in classes))
+    words = (HITS, *kinds, *((word, text.format(finder=_in_sentence(masks.finder))) for word, text in categories))
     return words if masks.probability is None else (*words, PROBABILITY)
 
 

@@ -1,6 +1,7 @@
 """Warning about flagged pixels that are far more frequent on stars, lines and traces than elsewhere."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy import ndimage, special
@@ -76,17 +77,21 @@ def flagged_on_structures(masks: MaskSet, exposures: Exposures) -> list[OnStruct
     rng = np.random.default_rng(0)
     levels = [_levels(plane) for plane in exposures.data]
     usual = np.divmod(rng.integers(0, shape[0] * shape[1], PIXELS), shape[1])
+    few_usual = tuple(one[:PLACES_ACROSS] for one in usual)
+    # each exposure is compared with several others, whose values at the usual places are the same
+    usual_level = cache(lambda k: _above_level(exposures, k, levels, usual))
+    usual_beside = cache(lambda k, axis: _above_beside(exposures, k, few_usual, axis))
     found = []
     for i in range(n):
         groups = _one_of_each_group(is_hit(masks.codes[exposure_name(i)]), rng)
         if not len(groups.places):
             continue
         others = [k for k in range(n) if k != i][:OTHERS]
-        of_groups, of_all = (
-            _above_level(exposures, others, levels, where) for where in (np.divmod(groups.places, shape[1]), usual)
-        )
+        places = np.divmod(groups.places, shape[1])
+        of_groups = _lower_median([_above_level(exposures, k, levels, places) for k in others])
+        of_all = _lower_median([usual_level(k) for k in others])
         tried = [_compared(i, groups, of_groups > clear, of_all > clear, shape) for clear in CLEAR]
-        tried += _compared_across(i, groups, exposures, usual)
+        tried += _compared_across(i, groups, exposures, usual_beside)
         found += sorted(filter(None, tried), key=lambda one: one.times)[-1:]
     return found
 
@@ -126,34 +131,35 @@ def _compared(i, groups, on, of_all, shape):
     return OnStructures(i, flagged, float(number / max(by_hits, 1.0)))
 
 
-def _compared_across(i, groups, exposures, usual):
-    """As `_compared`, for traces and for lines of the sky: pixels above those beside them along columns, or rows."""
-    ny, nx = exposures.shape
+def _compared_across(i, groups, exposures, usual_beside):
+    """As `_compared`, for traces and for lines of the sky: pixels above those beside them along columns, or rows.
+
+    ``usual_beside(k, axis)`` is how far exposure ``k`` exceeds the pixels beside, at places all over the image.
+    """
     some = replace(groups, places=groups.places[:PLACES_ACROSS], sizes=groups.sizes[:PLACES_ACROSS])
+    places = np.divmod(some.places, exposures.shape[1])
     others = [k for k in range(len(exposures)) if k != i][:OTHERS_ACROSS]
     found = []
     for axis, side in enumerate(exposures.shape):
         if side < ACROSS:
             continue
-        of_groups, of_all = (
-            _above_beside(exposures, others, where, axis)
-            for where in (np.divmod(some.places, nx), tuple(one[:PLACES_ACROSS] for one in usual))
-        )
-        found.append(_compared(i, some, of_groups > CLEAR[0], of_all > CLEAR[0], (ny, nx)))
+        of_groups = _lower_median([_above_beside(exposures, k, places, axis) for k in others])
+        of_all = _lower_median([usual_beside(k, axis) for k in others])
+        found.append(_compared(i, some, of_groups > CLEAR[0], of_all > CLEAR[0], exposures.shape))
     return found
 
 
-def _above_beside(exposures, which, where, axis):
+def _lower_median(above):
+    """Lower median of values (N, M), which the hits of half of the exposures do not raise."""
+    return np.sort(above, axis=0)[(len(above) - 1) // 2]
+
+
+def _above_beside(exposures, k, where, axis):
     """As `_above_level`, above the median of the pixels along an axis around each one."""
     steps = np.arange(ACROSS) - ACROSS // 2
-    line = [one[:, None] + (steps if k == axis else 0) for k, one in enumerate(where)]
+    line = [one[:, None] + (steps if number == axis else 0) for number, one in enumerate(where)]
     line[axis] = np.clip(line[axis], 0, exposures.shape[axis] - 1)
-    above = []
-    for k in which:
-        level = median_of_values(exposures.data[k][*line], axis=1)
-        noise = exposures.noise_of(k).cutout(where).variance(np.maximum(level, 0))
-        above.append((exposures.data[k][where] - level) / np.sqrt(noise))
-    return np.sort(above, axis=0)[(len(which) - 1) // 2]
+    return _above(exposures, k, median_of_values(exposures.data[k][*line], axis=1), where)
 
 
 def _levels(plane):
@@ -166,15 +172,16 @@ def _levels(plane):
     return median_of_values(blocks.reshape(rows, columns, -1), axis=-1)
 
 
-def _above_level(exposures, which, levels, where):
-    """Lower median of how far some exposures (indices) exceed their levels at some pixels, in standard deviations."""
-    blocks = [np.minimum(place // BLOCK, side - 1) for place, side in zip(where, levels[0].shape, strict=True)]
-    above = []
-    for k in which:
-        level = levels[k][*blocks]
-        noise = exposures.noise_of(k).cutout(where).variance(np.maximum(level, 0))
-        above.append((exposures.data[k][where] - level) / np.sqrt(noise))
-    return np.sort(above, axis=0)[(len(which) - 1) // 2]
+def _above_level(exposures, k, levels, where):
+    """How far exposure ``k`` exceeds its level at some pixels, in standard deviations."""
+    blocks = [np.minimum(place // BLOCK, side - 1) for place, side in zip(where, levels[k].shape, strict=True)]
+    return _above(exposures, k, levels[k][*blocks], where)
+
+
+def _above(exposures, k, level, where):
+    """How far exposure ``k`` exceeds a ``level`` at some pixels, in standard deviations of that level."""
+    noise = exposures.noise_of(k).cutout(where).variance(np.maximum(level, 0))
+    return (exposures.data[k][where] - level) / np.sqrt(noise)
 
 
 def warn_of_flagged_structures(masks: MaskSet, exposures: Exposures) -> None:

@@ -1,29 +1,26 @@
-"""Names and defaults in the calls of a stack: method, detector and rules."""
+"""The arguments of the calls of a stack: names and defaults become a method, detections, rules and limits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import astropy.units as u
 import numpy as np
-from astropy.nddata import NDData
 
-from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.boundaries.base import FittedBoundary
 from crstack.combine import COMBINATIONS, FILLS
 from crstack.detections import AUX_NOISE, AuxNoise, Detections
 from crstack.detectors.base import Detector
 from crstack.detectors.choice import as_detector
 from crstack.diagram import MMDiagram
 from crstack.equalize.settings import Equalization
-from crstack.equalize.terms.response import ResponseSettings
 from crstack.exceptions import InputError
-from crstack.exposures import Keyword
-from crstack.masks import MaskRules, MaskSet
+from crstack.masks import MaskRules
 from crstack.methods import Method, as_method
 from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import nbinom_shape_of_stack
 from crstack.prepared import PreparedStack, Progress
+from crstack.stages.argument_types import Auxiliary, Boundary, Vote
 from crstack.utils.memory import Workspace
 from crstack.utils.process_memory import MemoryLimit, check_mem_limit
 from crstack.utils.registry import DETECTORS, METHODS
@@ -31,15 +28,6 @@ from crstack.utils.validation import check_choice
 
 __all__ = [
     "AUTO",
-    "Auxiliary",
-    "Boundary",
-    "CombineOptions",
-    "DetectOptions",
-    "FromDetector",
-    "Length",
-    "MosaicCombineOptions",
-    "StackOptions",
-    "Vote",
     "allow_work",
     "check_combination",
     "chosen_method",
@@ -53,70 +41,6 @@ __all__ = [
 ]
 
 AUTO = "auto"
-
-Auxiliary: TypeAlias = Detector | str | Sequence[Detector | str] | None
-Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
-Length: TypeAlias = float | u.Quantity
-FromDetector: TypeAlias = u.Quantity | NDData | str | Keyword | None
-Vote: TypeAlias = int | Literal["any", "all"]
-
-
-class DetectOptions(TypedDict, total=False):
-    """Types of the options of `~crstack.CRStack.detect`."""
-
-    aux: Auxiliary
-    boundary: Boundary
-    vote: Vote
-    aux_noise: AuxNoise
-    rules: MaskRules | None
-    max_fraction: float | None
-    progress: Progress | bool | None
-
-
-class MosaicCombineOptions(TypedDict, total=False):
-    """Types of the options of `~crstack.Mosaic.combine`."""
-
-    use_auxmedian: bool
-    variance: Literal["model", "sample"]
-    unbiased: bool | None
-    fill: Literal["minimum", "neighbours"] | None
-    weights: Literal["variance", "exptime"] | Sequence[float] | None
-
-
-class CombineOptions(MosaicCombineOptions, total=False):
-    """Types of the options of `~crstack.CRStack.combine`, for its two kinds of result."""
-
-    masks: MaskSet | None
-
-
-class StackOptions(TypedDict, total=False):
-    """Types of the options of `~crstack.CRStack`, for `~crstack.read_mosaic`; the extension is that of the chip."""
-
-    gain: FromDetector
-    readnoise: FromDetector
-    bias: FromDetector
-    unit: u.UnitBase | str | None
-    exptime: FromDetector
-    saturation: FromDetector
-    trim: str | Keyword | None
-    dq_ext: int | str | None
-    err_ext: int | str | None
-    bits: str | int | Mapping[str, int] | None
-    drop_unusable: bool
-    cr_coincidences: int
-    flux_factors: Literal["auto"] | float | Sequence[float] | None
-    flux_regions: Sequence[Sequence[int]]
-    flux_method: Literal["ratio", "slope"] | None
-    apply_flux_factors_to: Literal["simulated", "original"] | None
-    offsets: Literal["auto"] | Sequence[Sequence[float]] | None
-    crosscorr_region: Sequence[int] | None
-    response: Literal["auto"] | Sequence[Any] | ResponseSettings | None
-    backgrounds: Literal["auto"] | Sequence[Any] | None
-    seeing: Literal["auto"] | Sequence[float] | None
-    differences: Literal["auto"] | None
-    n_threads: int | None
-    mem_limit: MemoryLimit
-
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,19 +83,11 @@ def chosen_method(
         If the method is a detector, or the boundary is given twice or to a method that has none.
     """
     automatic = isinstance(boundary, str) and boundary == AUTO
-    if isinstance(method, str):
-        if method == AUTO:
-            has_diagram = not automatic or latest_boundary is not None or latest_diagram is not None
-            has_detector = aux is not None and not (isinstance(aux, str) and aux == AUTO)
-            method = "mmcosmic" if n_exposures > 2 and (has_diagram or has_detector) else "joint"
-        elif method in DETECTORS.names():
-            raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
-        else:
-            _refuse_names_of_the_command(method)
-    elif isinstance(method, Detector):
-        raise InputError(
-            f"method must be that of a whole stack; got the detector {type(method).__name__}: pass it as aux"
-        )
+    if isinstance(method, str) and method == AUTO:
+        has_diagram = not automatic or latest_boundary is not None or latest_diagram is not None
+        has_detector = aux is not None and not (isinstance(aux, str) and aux == AUTO)
+        method = "mmcosmic" if n_exposures > 2 and (has_diagram or has_detector) else "joint"
+    _refuse_detectors(method)
     chosen = as_method(method)
     if not isinstance(chosen, MMCosmic):
         if not automatic:
@@ -185,6 +101,15 @@ def chosen_method(
     elif open_boundary and latest_boundary is not None:
         chosen = replace(chosen, boundary=latest_boundary)
     return with_diagram(chosen, latest_diagram)
+
+
+def _refuse_detectors(method: Method | str) -> None:
+    """Raise `InputError` for a detector in place of a method, and for a method joined with one, as in "mm_pycosmic"."""
+    if isinstance(method, Detector) or (isinstance(method, str) and method in DETECTORS.names()):
+        name = repr(method) if isinstance(method, str) else type(method).__name__
+        raise InputError(f"method must be that of a whole stack; got the detector {name}: pass it as aux")
+    if isinstance(method, str):
+        _refuse_names_of_the_command(method)
 
 
 def _refuse_names_of_the_command(method: str) -> None:

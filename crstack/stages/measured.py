@@ -15,13 +15,8 @@ from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
 from crstack.prepared import PreparedStack, Progress
 from crstack.stages import arguments
-from crstack.stages.arguments import (
-    Auxiliary,
-    Length,
-    Vote,
-    allow_work,
-    detections_for,
-)
+from crstack.stages.argument_types import Auxiliary, Length, Vote
+from crstack.stages.arguments import allow_work, detections_for
 from crstack.stages.views import InDiagram
 from crstack.statistics import OrderStatistics
 from crstack.utils.memory import Workspace

@@ -85,13 +85,16 @@ def test_undersampled_stars_of_five_exposures_are_not_eaten(module):
     assert masks.crmasks.sum() <= 5
 
 
-@pytest.mark.parametrize("scene", ["imaging clouds", "slit knots", "slit telluric"])
-def test_clouds_knots_and_telluric_bands_are_no_hits(module, scene):
-    night = module("_night_scenes").night_of(scene, (240, 300), 3, 107)
+@pytest.mark.parametrize(
+    ("scene", "shape"),
+    [("imaging clouds", (240, 300)), ("slit knots", (180, 220)), ("slit telluric", (240, 300))],
+)
+def test_clouds_knots_and_telluric_bands_are_no_hits(module, scene, shape):
+    night = module("_night_scenes").night_of(scene, shape, 3, 107)
     masks, *_ = module("nights").measured_of(night, SimpleNamespace(differences="auto"), crstack.JointPosterior())
     false = masks.crmasks & ~module("_truth").widened(night.hits > 0)
     strong = night.hits > 5 * night.sigma
-    # three values
+    # three values of the larger images; hundreds if the differences are not measured
     assert 1e6 * false.mean() < 14
     assert (masks.crmasks & strong).sum() > 0.99 * strong.sum()
 

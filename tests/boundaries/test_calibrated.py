@@ -33,7 +33,7 @@ def rates(boundary, cube, k=2):
     return [np.mean(values[name] - statistics.min2d > limit) for name, limit in zip(IMAGES, limits, strict=True)]
 
 
-@pytest.mark.parametrize(("n", "rate"), [(3, 1e-3), (3, 1e-4), (5, 1e-3), (5, 1e-4)])
+@pytest.mark.parametrize(("n", "rate"), [(3, 1e-4), (5, 1e-3)])
 def test_clean_pixels_exceed_it_at_the_rate_asked_for(n, rate):
     """The rate holds at each signal separately, so that it holds for any scene."""
     boundary = CalibratedBoundary(rate, **QUICK).fit(diagram_of(n, 3.4))

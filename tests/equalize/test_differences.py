@@ -21,6 +21,9 @@ from crstack.equalize.variance.places import contrast_squared
 from crstack.exceptions import InputError
 from crstack.utils.pixels import contrast_of
 
+#: what is tested comes before the decision
+pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
+
 SHAPE, SKY, READNOISE = (240, 260), 100.0, 4.0
 
 

@@ -6,6 +6,9 @@ import pytest
 
 from crstack import CRStack
 
+#: what is tested comes before the decision
+pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
+
 SHAPE, SKY, READNOISE = (170, 190), 200.0, 4.0
 
 

@@ -9,6 +9,9 @@ from scipy import ndimage
 from crstack import CRStack
 from crstack.equalize.fit.hot_beside_stars import hot_beside_stars
 
+#: what is tested comes before the decision
+pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
+
 SKY, READNOISE = 100.0, 4.0
 
 

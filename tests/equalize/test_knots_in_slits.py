@@ -13,6 +13,9 @@ from crstack.equalize.fit.line_fits import line_orders
 from crstack.equalize.fit.lines.lines import LineTerm
 from crstack.equalize.fit.object_part import clear_light
 
+#: what is tested comes before the decision
+pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
+
 SHAPE, READNOISE = (240, 300), 4.5
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
 #: throughput of the object, and brightness of the sky

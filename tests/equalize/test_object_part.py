@@ -12,6 +12,9 @@ from crstack.datasets.hits import make_hits
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.object_part import has_lines, objects_of, spread_response
 
+#: what is tested comes before the decision
+pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
+
 SHAPE, READNOISE = (130, 240), 5.0
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
 #: along the spectrum and along the slit (pixels), and light of the object and of the sky

@@ -11,7 +11,7 @@ from support.exposures import READNOISE, SHAPE, SKY, load, made
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.scatter.noise_sample import noise_ratio
+from crstack.exposures.scatter.noise_sample import NoiseSample
 
 
 def test_noise_that_is_missing():
@@ -38,11 +38,12 @@ def test_the_ratio_of_scatter_and_noise_is_one(n, sky):
     rng = np.random.default_rng(3)
     data = rng.poisson(sky, (n, 200, 210)) + rng.normal(0, READNOISE, (n, 200, 210))
     data[:, rng.integers(0, 200, 400), rng.integers(0, 210, 400)] += 1000
-    ratios, level, sigma = noise_ratio(data, None, lambda i, expected, box: np.full(expected.shape, sky + 16.0))
+    sample = NoiseSample.of(data, None, lambda i, expected, box: np.full(expected.shape, sky + 16.0))
+    ratios = sample.known_ratios()
     assert len(ratios) == (1 if n == 2 else n)
     np.testing.assert_allclose(ratios, 1, atol=0.03)
-    assert level == pytest.approx(sky, rel=0.2, abs=6)
-    assert sigma == pytest.approx(np.sqrt(sky + 16), rel=1e-3)
+    assert sample.level == pytest.approx(sky, rel=0.2, abs=6)
+    assert sample.sigma == pytest.approx(np.sqrt(sky + 16), rel=1e-3)
 
 
 @pytest.mark.parametrize("population", ["cosmic", "worms"])
@@ -58,13 +59,13 @@ def test_many_hits_are_no_missing_noise(population, understated):
     def variance(i, expected, box):
         return (np.maximum(expected, 0) + READNOISE**2) / understated**2
 
-    ratios, _, _ = noise_ratio(data, None, variance)
+    ratios = NoiseSample.of(data, None, variance).known_ratios()
     np.testing.assert_allclose(ratios, understated, rtol=0.12)
 
 
 def test_the_ratio_of_few_whole_numbers_is_not_below_one():
     data = np.rint(np.random.default_rng(2).normal(100, 0.289, (3, 100, 110))).astype(np.float32)
-    ratios, _, _ = noise_ratio(data, None, lambda i, expected, box: np.full(expected.shape, 0.2**2))
+    ratios = NoiseSample.of(data, None, lambda i, expected, box: np.full(expected.shape, 0.2**2)).known_ratios()
     assert min(ratios) >= 1
 
 
@@ -74,7 +75,7 @@ def test_the_ratio_counts_neither_levels_nor_gradients():
     bad = np.zeros(data.shape, dtype=bool)
     bad[1, :100] = True
     data[bad] = 1e6
-    ratios, _, _ = noise_ratio(data, bad, lambda i, expected, box: np.full(expected.shape, 4.0))
+    ratios = NoiseSample.of(data, bad, lambda i, expected, box: np.full(expected.shape, 4.0)).known_ratios()
     np.testing.assert_allclose(ratios, 1, atol=0.03)
 
 
@@ -126,7 +127,7 @@ def test_negative_uncertainties_are_no_uncertainties():
 def test_each_exposure_has_the_noise_of_its_own_sky(skies):
     rng = np.random.default_rng(1)
     data = np.array([rng.poisson(sky, (200, 200)) + rng.normal(0, 4, (200, 200)) for sky in skies], np.float32)
-    ratios, _, _ = noise_ratio(data, None, lambda i, expected, box: np.maximum(expected, 0) + 16)
+    ratios = NoiseSample.of(data, None, lambda i, expected, box: np.maximum(expected, 0) + 16).known_ratios()
     assert 0.97 < min(ratios) <= max(ratios) < 1.03
 
 

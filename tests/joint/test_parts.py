@@ -115,8 +115,8 @@ def test_share_of_the_pixels_that_is_examined(monkeypatch, false_alarm, share):
     class Stop(Exception):
         pass
 
-    def find(counts, excess, sigma, detected, looked_at, unlike, signal):
-        raise Stop(looked_at)
+    def find(counts, excess, sigma, detected, examined, unlike, signal):
+        raise Stop(examined)
 
     monkeypatch.setattr(posterior, "find_candidates", find)
     counts = Counts(np.random.default_rng(1).normal(100, 10, (3, 20, 30)).astype(np.float32), np.float32(9))

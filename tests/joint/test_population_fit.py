@@ -21,7 +21,7 @@ from crstack.joint.sweeps import sweep
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_hits_that_are_not_looked_at_are_as_frequent_as_simulated(n):
+def test_hits_that_are_not_examined_are_as_frequent_as_simulated(n):
     rng = np.random.default_rng(n)
     charge = np.array([0.5, 2.0, 4.0, 8.0])
     values = rng.standard_normal((len(charge), 50_000, n))
@@ -282,7 +282,7 @@ def test_two_exposures_are_a_stack():
     np.testing.assert_array_equal(masks["MEDIANCR"], masks.crmasks.any(axis=0))
 
 
-def test_a_detector_is_looked_at_anyway():
+def test_a_pixel_that_a_detector_flags_is_examined():
     cube = np.full((3, 20, 20), 10, np.float32)
     detected = np.zeros(cube.shape, bool)
     detected[1, 4, 5] = True

@@ -238,7 +238,7 @@ def test_hits_found_before_do_not_predict_a_signal():
     counts = Counts(np.where(hits, clean + 2 * np.sqrt(signal), clean).astype(np.float32), np.float32(9))
     scatter = scatter_of(counts)
     sigma = np.sqrt(counts.mean_variance(scatter.signal))
-    candidates = find_candidates(counts, scatter.of_pixels, sigma, looked_at=0.5)
+    candidates = find_candidates(counts, scatter.of_pixels, sigma, examined=0.5)
     found = with_hits_left_out(candidates, hits[:, *candidates.where].astype(np.float32), counts, sigma)
     rows, columns = candidates.where
     beside = (rows > 5) & (rows < 54) & ((columns == 29) | (columns == 33))

@@ -26,9 +26,7 @@ from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.mosaic import chips_of
 from crstack.pipeline.space import product_sizes
-from crstack.stages.arguments import DetectOptions, MosaicCombineOptions, StackOptions
-
-pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
+from crstack.stages.argument_types import DetectOptions, MosaicCombineOptions, StackOptions
 
 SHAPES = ((40, 50), (36, 44), (50, 40))
 GAINS = (1.5, 2.0, 2.5)

@@ -17,9 +17,6 @@ from crstack.not_hits.nods import moved_traces, nodded
 from crstack.not_hits.smooth import _measured, find_smooth
 from crstack.not_hits.trails import Trail
 
-#: what is tested comes before or after the decision
-pytestmark = pytest.mark.usefixtures("quick_joint")
-
 SHAPE = (120, 150)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
 
@@ -197,7 +194,7 @@ def traces(*places, peak=300.0):
 
 
 @pytest.fixture(scope="module")
-def nod(quick_joint_in_module):
+def nod():
     """A stack of a trace at three places, its masks, and the warnings. Not to be changed."""
     stack, _ = stack_of(traces(56, 68, 44))
     return stack, *warned(stack)

@@ -16,9 +16,6 @@ from crstack.masks.features import find_features
 from crstack.not_hits.gaussians import fit_gaussians
 from crstack.not_hits.sources import find_sources, no_sources, sentence_of_sources
 
-#: what is tested comes before or after the decision
-pytestmark = pytest.mark.usefixtures("quick_joint")
-
 SHAPE = (160, 200)
 #: column and row from 0, and electrons
 SOURCES = ((50.3, 40.0, 2e4), (150.0, 99.6, 8e3))

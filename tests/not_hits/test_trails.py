@@ -15,9 +15,6 @@ from crstack.lines_in_masks.radon import lengths_of_lines, sums_of_lines
 from crstack.masks.features import find_features
 from crstack.not_hits.trails import features_along, planes_of, straight_features
 
-#: what is tested comes before or after the decision
-pytestmark = pytest.mark.usefixtures("quick_joint")
-
 SHAPE = (200, 260)
 SKY, READNOISE = 100.0, 4.0
 SIGMA = np.sqrt(SKY + READNOISE**2)

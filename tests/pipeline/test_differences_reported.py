@@ -12,9 +12,6 @@ from support.parameter_files import NAMES, write_parameters
 from crstack.cli import main
 from crstack.datasets import make_stack
 
-#: what is tested comes before or after the decision
-pytestmark = pytest.mark.usefixtures("quick_joint")
-
 LEVELS = (0.0, 30.0, 75.0)
 
 

@@ -13,20 +13,20 @@ __all__ = ["FlaggedHits", "Flags", "warn_of_flagged_hits"]
 
 #: step of the values of which level and scatter are measured
 STEP = 7
-#: more values than this fraction whose flags are not those of the first exposure are no hits
+#: hits are at most this fraction of the values: if the flags of more differ from the first exposure, they are no hits
 MANY = 0.3
 #: fewest groups of flagged pixels in an exposure
 FEWEST_GROUPS = 5
-#: smallest fraction of the flagged pixels that no other exposure flags, relative to flags at places by chance
+#: least number of pixels that one exposure alone flags, over the number that is expected for flags at random places
 OWN = 0.8
 #: flagged pixels this near to those of another exposure are no hits: edges of saturated stars, or dithers by few pixels
 NEAR = 2
 #: flags of two exposures are dithered if more than this fraction is equal at a shift; length of the part of the images
 #: that is compared (pixels), and number of exposures
 SAME, WINDOW, FEW = 0.35, 1024, 4
-#: a value is high from this many standard deviations on, and so are most hits: at least this fraction
+#: values are high from ``SIGMAS`` standard deviations on. Of the values that hits flag, the fraction ``HIGH`` is high
 SIGMAS, HIGH = 5.0, 0.3
-#: fraction of the values with a flag of saturation, at most, that are not above all others
+#: largest fraction of the values with a flag of saturation that are below the highest value without a flag
 FEW_BELOW = 0.02
 #: hits that were flagged and replaced leave values like those around, in groups of this mean number of pixels
 GROUP = 1.8
@@ -257,7 +257,7 @@ def _apart(table, bit, flagged, own, i):
 
 
 def _are_dithered(images):
-    """Whether most flags of one exposure are those of another one at a shift: in the middle, for the first few."""
+    """Whether flags of one exposure lie at those of another one after a shift; in the middle of the first exposures."""
     window = tuple(slice((length - min(length, WINDOW)) // 2, (length + WINDOW) // 2) for length in images[0].shape)
     parts = [one[window].astype(np.float32) for one in images[:FEW]]
     shape = [fft.next_fast_len(2 * length) for length in parts[0].shape]

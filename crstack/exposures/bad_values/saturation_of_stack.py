@@ -23,8 +23,8 @@ from crstack.utils.words import counted
 
 __all__ = ["clipped_values", "find_shared_plateau", "warn_of_saturation"]
 
-#: the same pixels of several exposures agree if the first share of the values is within the second number of photon
-#: noises. Share of the brightest pixels that agree, and largest spread of a full well relative to its level
+#: pixels agree between exposures if the first share of the values is within the second number of photon noises. Share
+#: of the brightest pixels that agree, and largest spread of a full well relative to its level
 MOST_VALUES, SPAN, AGREEING, FULL_WELLS = 0.7, 0.3, 0.8, 0.15
 #: largest number of exposures named in the warning
 MOST_NAMED = 3

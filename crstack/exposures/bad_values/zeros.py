@@ -9,10 +9,10 @@ from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["find_zeros"]
 
-#: zeros are no light where the median of an exposure is above 0 by the first number of standard deviations. Also, there
-#: must be the second number of them for each other value within half a standard deviation of 0
+#: zeros mark missing data if the median of the exposure is above 0 by ``ABOVE`` standard deviations, and if there are
+#: more than ``TIMES`` as many of them as of other values near 0
 ABOVE, TIMES = 3.0, 3.0
-#: values within this part of the standard deviation are near 0, and values within this number of steps at least
+#: values are near 0 within ``NEAR`` standard deviations, or within ``STEPS`` steps of the values if that is more
 NEAR, STEPS = 0.5, 1.5
 #: fewest zeros, and their largest share of an exposure
 FEWEST, MOST = 3, 0.1
@@ -45,7 +45,7 @@ def find_zeros(exposures):
 
 
 def _mark(plane, bad, zeros):
-    """Mark the zeros of an exposure that are no light, and return whether there are any."""
+    """Mark the zeros of an exposure that mark missing data, and return whether there are any."""
     some = plane[::STEP, ::STEP]
     some = some if bad is None else some[~bad[::STEP, ::STEP]]
     if not some.size:

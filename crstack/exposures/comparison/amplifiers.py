@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
@@ -14,11 +15,12 @@ __all__ = ["AmplifierStep", "amplifier_steps", "warn_of_amplifiers"]
 
 #: places of borders, as fractions of a side; a border may be this number of pixels away
 PLACES, NEAR = (0.25, 0.5, 0.75), 2
-#: rows on both sides of a border that show how large steps are elsewhere, and the next ones, which see this step
+#: rows on both sides of a border, in which steps elsewhere are measured, without the ``NEXT`` rows beside the border,
+#: whose differences contain its step
 ROUND, NEXT = 24, 2
 #: parts of half a border, and fewest pixels of a part
 PARTS, FEWEST = 8, 16
-#: least step in its standard errors, in the largest step around it, and in the noise of a pixel
+#: least step, in units of its standard error, of the largest step around it, and of the noise of a pixel
 SIGNIFICANT, OF_LARGEST, OF_NOISE = 6.0, 2.0, 0.5
 #: standard error of the median of the differences of four rows, for one column and a noise of 1
 ERROR = 2.8
@@ -28,7 +30,8 @@ OF_PARTS, OF_HALVES = 0.5, 0.3
 MOSTLY = 0.75
 #: largest number of exposures whose steps a message lists
 MOST_NAMED = 3
-#: rows on each side whose levels must differ by the step too, counted from the border, and least fraction of the step
+#: first and last row on each side, counted from the border, between which the levels must differ by the step too; and
+#: the least fraction of the step that remains there
 ASIDE, REMAINS = (4, 12), 0.5
 #: standard errors that are allowed for in comparisons
 SIGMAS = 4.0
@@ -181,16 +184,16 @@ class _Border:
     def of_one(self, i, alike):
         """Steps of an exposure minus the median of those of others that are ``alike`` (indices)."""
         others = [k for k in alike if k != i]
-        known = ((one[i], np.median(one[others], axis=0)) for one in (self.steps, self.rises))
+        known = ((one[i], median_of_values(one[others], axis=0)) for one in (self.steps, self.rises))
         return self._found(*(one - other for one, other in known))
 
     def of_all(self):
         """Steps that all exposures have: the median."""
-        return self._found(np.median(self.steps, axis=0), np.median(self.rises, axis=0))
+        return self._found(median_of_values(self.steps, axis=0), median_of_values(self.rises, axis=0))
 
     def _found(self, steps, rises):
         """The (axis, border, whether in the middle, and the `_Step` of each half)."""
-        place, profiles = ROUND, np.median(steps, axis=1)
+        place, profiles = ROUND, median_of_values(steps, axis=1)
         if np.isfinite(profiles).all():
             near = np.abs(profiles[:, place - NEAR : place + NEAR + 1]).max(axis=0)
             place += int(np.argmax(near)) - NEAR
@@ -221,23 +224,35 @@ def _steps_and_rise(strip, halves):
         for one in middle
     ]
     steps = 1.5 * (strip[2:-1] - strip[1:-2]) - 0.5 * (strip[3:] - strip[:-3])
-    medians = np.full((len(halves), halves.shape[1] - 1, len(steps)), np.nan)
-    for place in np.ndindex(medians.shape[:2]):
-        half, part = place
-        some = steps[:, halves[half, part] : halves[half, part + 1]]
-        valid = np.isfinite(some)
-        if valid.all():
-            medians[place] = np.median(some, axis=1)
-        elif valid.mean() > 0.5:
-            rows = zip(some, valid, strict=True)
-            medians[place] = [np.median(row[good]) if good.any() else np.nan for row, good in rows]
-    return medians, np.array(rises)
+    return _medians_of_parts(steps, halves), np.array(rises)
+
+
+def _medians_of_parts(steps, halves):
+    """Medians (halves, parts, rows) of the steps over parts of the columns; NaN where most are not valid."""
+    first, widths = halves[:, :-1], np.diff(halves)
+    medians = np.full((*widths.shape, len(steps)), np.nan)
+    valid = np.isfinite(steps)
+    if valid.all():
+        # parts of one width together, because each call takes time
+        for width in np.unique(widths):
+            columns = first[widths == width][:, None] + np.arange(width)
+            medians[widths == width] = median_of_values(steps[:, columns], axis=-1).T
+        return medians
+    for place in np.ndindex(widths.shape):
+        part = slice(first[place], first[place] + widths[place])
+        some, known = steps[:, part], valid[:, part]
+        if known.all():
+            medians[place] = median_of_values(some, axis=1)
+        elif known.mean() > 0.5:
+            rows = zip(some, known, strict=True)
+            medians[place] = [median_of_values(row[good]) if good.any() else np.nan for row, good in rows]
+    return medians
 
 
 def _median(values):
     """Median of the values that are not NaN; NaN if most are."""
     good = values[np.isfinite(values)]
-    return float(np.median(good)) if good.size > values.size / 2 else np.nan
+    return float(median_of_values(good)) if good.size > values.size / 2 else np.nan
 
 
 def _sharp_step(profile, parts, rise, place, pixels):
@@ -249,7 +264,7 @@ def _sharp_step(profile, parts, rise, place, pixels):
     around = around[np.isfinite(around)]
     if len(around) < ROUND or not np.isfinite(profile[place - 1 : place + 2]).all():
         return _Step(None, np.inf)
-    error, step = SIGMA_PER_MAD * float(np.median(around)), float(profile[place])
+    error, step = SIGMA_PER_MAD * float(median_of_values(around)), float(profile[place])
     least = max(SIGNIFICANT * error, OF_LARGEST * around.max(), OF_NOISE * error * np.sqrt(pixels) / ERROR)
     own = parts[:, place][np.isfinite(parts[:, place])]
     alike = np.abs(own - step) < OF_PARTS * abs(step) + SIGMAS * error * np.sqrt(len(parts))

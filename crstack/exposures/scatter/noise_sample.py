@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 from crstack.utils.medians import median_of, median_of_values, of_rank
 from crstack.utils.threads import map_threads
 
-__all__ = ["NoiseSample", "cyclic_pairs", "mean_of_smallest", "middle_mean", "noise_ratio", "ratio_of_squares"]
+__all__ = ["NoiseSample", "cyclic_pairs", "mean_of_smallest", "middle_mean", "ratio_of_squares"]
 
 #: the smallest differences, of this fraction, measure the scatter; hits are among the others
 CENTRAL = 0.8
@@ -29,42 +29,6 @@ FLATTEST_FIFTH = 0.2
 SAMPLE = 200_000
 
 
-def noise_ratio(data, bad, variance):
-    """Ratio of the scatter of the exposures to their stated noise.
-
-    Parameters
-    ----------
-    data : `~numpy.ndarray`
-        Exposures (N, ny, nx), bias subtracted.
-    bad : `~numpy.ndarray` of bool or None
-        Their bad values.
-    variance : callable
-        ``variance(i, expected, box)`` is the variance of exposure ``i`` at an expected signal, within a box.
-
-    Returns
-    -------
-    ratios : list of float
-        Measured over stated standard deviation, for each exposure and the next one, and for the last and the first if
-        there are more than two. Empty if too few values are valid.
-    level : float
-        Median of the expected signal, a low value of the exposures.
-    sigma : float
-        Median of the stated standard deviations.
-
-    Notes
-    -----
-    The difference of two exposures is computed, and the difference of the neighbour in the row is subtracted from it.
-    This removes the scene and slow variations of the level. The stated noise of an exposure is that at its own expected
-    signal: the median of three neighbours in its row, or a low value of all exposures, moved to the level of this one,
-    if that is higher. The scatter is the mean square of the smallest four fifths, relative to that of a normal
-    distribution that is cut at the same quantile. Hits are among the remaining fifth. Each square comes from four
-    values, so a fifth is not enough if more than 5 % of the values are hit. If the scatter is larger than stated, it is
-    therefore computed again, from the values within two standard deviations, by repeated clipping.
-    """
-    sample = NoiseSample.of(data, bad, variance)
-    return sample.known_ratios(), sample.level, sample.sigma
-
-
 def cyclic_pairs(which):
     """Pairs of each index and the next one, and of the last and the first if there are more than two."""
     which = list(which)
@@ -73,7 +37,7 @@ def cyclic_pairs(which):
 
 @dataclass(frozen=True, eq=False)
 class NoiseSample:
-    """Some rows of exposures, and their stated noise there; see `noise_ratio`.
+    """Some rows of exposures, and their stated noise there.
 
     Attributes
     ----------
@@ -85,6 +49,16 @@ class NoiseSample:
         Median of the expected signal, a low value of the exposures.
     box : tuple
         Rows and columns.
+
+    Notes
+    -----
+    The scatter is that of the difference of two exposures, minus the same difference of the neighbour in the row. This
+    removes the scene and slow variations of the level. The stated noise of an exposure is that at its own expected
+    signal: the median of three neighbours in its row, or a low value of all exposures, moved to the level of this one,
+    if that is higher. The scatter is the mean square of the smallest four fifths, relative to that of a normal
+    distribution that is cut at the same quantile. Hits are among the remaining fifth. Each square comes from four
+    values, so a fifth is not enough if more than 5 % of the values are hit. If the scatter is larger than stated, it is
+    therefore computed again, from the values within two standard deviations, by repeated clipping.
     """
 
     values: np.ndarray
@@ -97,7 +71,22 @@ class NoiseSample:
 
     @classmethod
     def of(cls, data, bad, variance):
-        """The sample of exposures (N, ny, nx); arguments as of `noise_ratio`."""
+        """The sample of exposures.
+
+        Parameters
+        ----------
+        data : `~numpy.ndarray`
+            Exposures (N, ny, nx), bias subtracted.
+        bad : `~numpy.ndarray` of bool or None
+            Their bad values.
+        variance : callable
+            ``variance(i, expected, box)`` is the variance of exposure ``i`` at an expected signal, within a box.
+
+        Returns
+        -------
+        sample : NoiseSample
+            About `SAMPLE` values of each exposure.
+        """
         n, ny, nx = data.shape
         step = max(int(ny * nx / SAMPLE), 1)
         rows = np.s_[step // 2 :: step]
