@@ -18,7 +18,6 @@ from crstack.equalize.fit.kernel_steps import steps_of_kernels
 from crstack.equalize.fit.line_fits.line_orders import with_lines
 from crstack.equalize.fit.line_fits.line_rounds import polish
 from crstack.equalize.fit.line_fits.lines_of_model import fit_line_terms
-from crstack.equalize.fit.line_fits.needed_lines import least_decrease
 from crstack.equalize.fit.lines.course_of_lines import courses_along
 from crstack.equalize.fit.lines.own_lines import with_own_lines
 from crstack.equalize.fit.lines.own_trails import with_own_trails
@@ -43,6 +42,8 @@ ALONG = {"backgrounds", "response"}
 MOVING = {"offsets", "seeing"}
 #: most rounds of the fit of terms along rows and columns and of the common image, if the terms are known
 LINE_ROUNDS = 4
+#: a further round follows if the last one lowered chi squared by more than this, for each value
+LEAST_OF_ROUND = 1e-3
 #: largest image (pixels) that is used completely, and least squared contrast (variances) of pixels that select a part
 WHOLE, CLEAR = 1_200_000, 25.0
 #: surfaces of the sky that may be confused with a throughput
@@ -218,11 +219,8 @@ def _differences_of_whole_with_lines(data, part):
         whole.follow(courses_along(whole.common(CONTRAST[-1]), part.courses))
     if part.lines_first:
         fit_line_terms(whole, part.lines)
-    for contrast in CONTRAST[-2:]:
-        refine(whole, contrast)
-        if part.terms is None and not any(whole.kinds):
-            break
-    before, least = np.inf, least_decrease(np.prod(whole.levels.shape))
+    refine(whole, CONTRAST[-1])
+    before, least = np.inf, LEAST_OF_ROUND * np.prod(whole.levels.shape)
     for number in range(LINE_ROUNDS):
         if number:
             # each time with a better common image

@@ -9,12 +9,15 @@ from itertools import count
 from threading import Lock
 from types import FunctionType
 
+import numpy as np
+
 from crstack.exceptions import InputError
 from crstack.utils.memory import current_workspace, limited_memory, relax
 from crstack.utils.validation import check_integer
 
 __all__ = [
     "PIXELS_IN_CACHE",
+    "contiguous",
     "limited_threads",
     "map_images",
     "map_threads",
@@ -253,6 +256,19 @@ def _work_beside(work, n, spare):
             spare.give(n - len(begun) + 1)
             wait(begun)
             spare.give(-1)
+
+
+def contiguous(array):
+    """An array (..., ny, nx) with its rows contiguous in memory, as `numpy.ascontiguousarray`, copied in threads."""
+    if array.flags.c_contiguous:
+        return array
+    copy = np.empty(array.shape, array.dtype)
+
+    def work(rows):
+        copy[..., rows, :] = array[..., rows, :]
+
+    map_threads(work, row_bands(*array.shape[-2:]))
+    return copy
 
 
 def map_images(function, items):

@@ -30,8 +30,8 @@ from crstack.equalize.terms.steps import confirmed_steps, moved, shown_by_two, w
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
-from crstack.utils.pixels import dilate
-from crstack.utils.threads import map_images, row_bands
+from crstack.utils.pixels import at_pixels, dilate
+from crstack.utils.threads import map_images, map_threads, row_bands
 
 __all__ = ["OF_MEDIAN", "ExpectedExposures", "copied_levels"]
 
@@ -224,23 +224,21 @@ class ExpectedExposures:
         # they depend on them
         self.latest = self._straight = None
 
-    def scale(self, i):
-        """Throughput of exposure ``i``: number or image."""
+    def scale(self, i, rows=slice(None)):
+        """Throughput of exposure ``i``, or of some of its rows: number or image."""
         factor = np.float32(self.factors[i])
-        return factor if self.gains is None else factor * (1 + self.gains[i])
+        return factor if self.gains is None else factor * (1 + self.gains[i][rows])
 
-    def shift(self, i):
-        """What is added to exposure ``i``: number or image."""
-        shift = self.backgrounds[i] + self.changes[i]
+    def shift(self, i, rows=slice(None)):
+        """What is added to exposure ``i``, or to some of its rows: number or image."""
+        shift = at_pixels(self.backgrounds[i], rows) + at_pixels(self.changes[i], rows)
         for one in (self.added, self.sky):
             if one is not None:
-                shift = shift + np.float32(self.factors[i]) * one[i]
+                shift = shift + np.float32(self.factors[i]) * one[i][rows]
         return shift
 
     def _moved_back(self, i):
-        """Exposure ``i`` minus its known differences, on the grid and at the level of the common image."""
-        if not any(self.steps[i]):
-            return (self.levels[i] - self.shift(i)) / self.scale(i)
+        """Exposure ``i``, of a step, minus its known differences, on the grid and at the level of the common image."""
         back = tuple(-one for one in self.steps[i])
         plane = self.levels[i] - self.backgrounds[i]
         if self.added is not None:
@@ -281,7 +279,17 @@ class ExpectedExposures:
 
     def _cube_of_common(self):
         """Exposures (N, ny, nx) minus their known differences, of which the common image is a median or a mean."""
-        cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
+        cube = empty_image(self.levels.shape)
+        of_step = [any(step) for step in self.steps]
+
+        def work(rows):
+            for i in np.flatnonzero(np.logical_not(of_step)):
+                np.divide(self.levels[i, rows] - self.shift(i, rows), self.scale(i, rows), out=cube[i, rows])
+
+        map_threads(work, row_bands(*cube.shape[1:]))
+        for i in np.flatnonzero(of_step):
+            cube[i] = self._moved_back(i)
+            relax()
         fill_what_enters(cube, self.steps)
         self._fill_bad_of_common(cube)
         return cube

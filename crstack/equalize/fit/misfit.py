@@ -7,6 +7,7 @@ import numpy as np
 from crstack.equalize.fit.common_image import CLIP_SIGMA, CONTRAST
 from crstack.equalize.fit.lines.line_hits import LineHits
 from crstack.equalize.terms.steps import moved
+from crstack.utils.memory import empty_image
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import PIXELS_IN_CACHE, map_images, map_threads, row_bands
 
@@ -92,7 +93,7 @@ def _misfit_by_own_noise(model):
 def _expected(model, common):
     """Expected exposures (N, ny, nx) for a common image, and their variances."""
     n = len(model.levels)
-    expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
+    expected = np.stack(map_images(lambda i: model.shift(i) + model.scale(i) * common, range(n)))
     noises = np.ones(n) if model.own_noises is None else model.own_noises
     variances = [np.float32(noise) * model.variance_of(one) for noise, one in zip(noises, expected, strict=True)]
     return expected, np.stack(variances)
@@ -100,8 +101,14 @@ def _expected(model, common):
 
 def differences_of(model, common):
     """Exposures (N, ny, nx) minus what is expected, at the common level, and their variance."""
-    left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
-    left /= np.float32(model.factors)[:, None, None]
+    left, factors = empty_image(model.levels.shape), np.float32(model.factors)
+
+    def work(rows):
+        for i, factor in enumerate(factors):
+            rest = model.levels[i, rows] - model.shift(i, rows) - model.scale(i, rows) * common[rows]
+            np.divide(rest, factor, out=left[i, rows])
+
+    map_threads(work, row_bands(*common.shape))
     return left, model.variance_of(common)
 
 

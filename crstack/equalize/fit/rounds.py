@@ -14,7 +14,9 @@ from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
 from crstack.equalize.terms.hot_pixels import hot_pixels
 from crstack.equalize.terms.steps import incomplete_edges
 from crstack.utils.medians import median_of_values
+from crstack.utils.memory import empty_image
 from crstack.utils.pixels import at_pixels, contrast_of
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = [
     "LEAST_SHARES",
@@ -107,14 +109,18 @@ def residuals_of(model, common):
 
     They are not relative to the median, because each exposure is the median in some pixels.
     """
-    left = np.stack([
-        level - change - np.float32(factor) * common
-        for level, change, factor in zip(model.levels, model.changes, model.factors, strict=True)
-    ])  # fmt: skip
-    for one in (model.added, model.sky):
-        if one is not None:
-            left -= one * np.float32(model.factors)[:, None, None]
-    left -= left.mean(axis=0)
+    left, factors = empty_image(model.levels.shape), np.float32(model.factors)
+
+    def work(rows):
+        some = left[:, rows]
+        for i, (change, factor) in enumerate(zip(model.changes, factors, strict=True)):
+            some[i] = model.levels[i, rows] - at_pixels(change, rows) - factor * common[rows]
+        for one in (model.added, model.sky):
+            if one is not None:
+                some -= one[:, rows] * factors[:, None, None]
+        some -= some.mean(axis=0)
+
+    map_threads(work, row_bands(*common.shape))
     return left
 
 

@@ -22,6 +22,8 @@ __all__ = [
 #: a change is compared with its noise in pixels and in means of larger boxes (sides, pixels), by its mean square in
 #: windows (pixels); largest mean square that counts as noise
 BOXES, WINDOWS, NOISE_LIMIT = (1, 3, 7), (7, 5, 9), 1.5
+#: approximate number of pixels of a band whose change is computed at once
+PIXELS_OF_BAND = 1 << 19
 #: least value of a kernel that counts for the noise, as a share of the largest
 LEAST_STEP = 0.02
 
@@ -77,7 +79,7 @@ def change_by_kernel(scene, noise, kernel, drift, varying, positions):
     rest[SIZE // 2, SIZE // 2] -= kernel.sum()
     blur = own = np.float32(0)
     if rest.any():
-        blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
+        blur = _convolved(scene, rest.astype(np.float32))
         own = _through(noise, rest)
     if drift.any():
         # where the mean shift has brought the scene
@@ -160,6 +162,20 @@ def _without_noise(change, own):
     sources moves with the scene too. What is noise in pixels is replaced by means in boxes, as far as these exceed
     their noise.
     """
+    found, variance = np.empty_like(change), np.empty_like(change)
+
+    def work(band):
+        rows, wide, inner = band
+        of_band = _without_noise_in(change[wide], own[wide])
+        found[rows], variance[rows] = (one[inner] for one in of_band)
+
+    reach = sum(box // 2 + window // 2 for box, window in zip(BOXES, WINDOWS, strict=True))
+    map_threads(work, wide_bands(*change.shape, reach, PIXELS_OF_BAND))
+    return found, variance
+
+
+def _without_noise_in(change, own):
+    """The same of a band of rows."""
     rest, left = change, np.float32(1)
     found, variance = np.zeros_like(change), np.zeros_like(change)
     for box, window in zip(BOXES, WINDOWS, strict=True):
@@ -178,7 +194,19 @@ def _through(noise, kernel):
     used = np.abs(kernel) > LEAST_STEP * np.abs(kernel).max()
     reach = max(np.abs(np.argwhere(used) - SIZE // 2).max(), 1)
     middle = slice(SIZE // 2 - reach, SIZE // 2 + reach + 1)
-    return ndimage.convolve(noise, (kernel[middle, middle] ** 2).astype(np.float32), mode="nearest")
+    return _convolved(noise, (kernel[middle, middle] ** 2).astype(np.float32))
+
+
+def _convolved(image, kernel):
+    """An image (ny, nx) after a kernel; its edge pixels continue beyond it."""
+    found = np.empty_like(image)
+
+    def work(band):
+        rows, wide, inner = band
+        found[rows] = ndimage.convolve(image[wide], kernel, mode="nearest")[inner]
+
+    map_threads(work, wide_bands(*image.shape, len(kernel) // 2, PIXELS_OF_BAND))
+    return found
 
 
 def _more_than(noise, change, window):

@@ -4,7 +4,7 @@ import numpy as np
 
 from crstack.equalize.fit.common_image import CONTRAST
 from crstack.equalize.fit.line_fits.lines_of_model import add_line, fit_line_terms, line_terms_of, restore_line_terms
-from crstack.equalize.fit.line_fits.needed_lines import LEAST_LINES, find_line_terms
+from crstack.equalize.fit.line_fits.needed_lines import LEAST_LINES, find_line_terms, least_decrease
 from crstack.equalize.fit.lines.lines import LINES, LineTerm
 from crstack.equalize.fit.misfit import criterion, differences_and_misfit, misfit, residuals, without_hits
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine
@@ -62,7 +62,7 @@ def polish(model):
     The common image of the first fits is not corrected for lines that were fitted later. Where lines overlap or move,
     it is wrong, and values that differ from it look hit.
     """
-    found, unchanged = residuals(model), set()
+    found, unchanged, least = residuals(model), set(), least_decrease(np.prod(model.levels.shape))
     for line in list(dict.fromkeys(model.lines)) * POLISHING:
         # the same fit to the same residuals would be left out again
         if line in unchanged:
@@ -70,7 +70,7 @@ def polish(model):
         without = line_terms_of(model)
         add_line(model, line, found)
         now = differences_and_misfit(model)
-        if now.misfit > found.misfit - LEAST_LINES:
+        if now.misfit > found.misfit - least:
             restore_line_terms(model, without)
             unchanged.add(line)
         else:

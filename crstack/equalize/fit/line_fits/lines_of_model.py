@@ -9,7 +9,9 @@ from crstack.equalize.fit.lines.slit_sky import sky_in_slits
 from crstack.equalize.fit.lines.straight_lines import straight_part
 from crstack.equalize.fit.misfit import differences_of, moved_back, residuals, residuals_with_hits
 from crstack.equalize.fit.object_part import LEAST_THROUGHPUT, change_of_object, clear_light, without_sky
+from crstack.utils.memory import empty_image
 from crstack.utils.pixels import contrast_of, dilate
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = [
     "add_line",
@@ -141,11 +143,20 @@ def changes_along(model, line, left, light, variance):
 
 def set_response(model, share, regressor, signal):
     """Change the throughput along rows and columns by shares of a part of the signal."""
-    before = np.float32(0) if model.gains is None else model.gains
-    if regressor is not signal:
-        # all but the object stays, and so does its noise
-        share = share * (regressor / np.maximum(signal, np.maximum(regressor, 1e-6)))
-    model.gains = np.maximum(before + share, LEAST_THROUGHPUT - 1)
+    gains = empty_image((len(share), *signal.shape))
+
+    def work(rows):
+        change = share[:, rows if share.shape[1] > 1 else slice(None)]
+        if regressor is not signal:
+            # all but the object stays, and so does its noise
+            part = regressor[rows] / np.maximum(signal[rows], np.maximum(regressor[rows], 1e-6))
+            change = change * part
+        if model.gains is not None:
+            change = model.gains[:, rows] + change
+        np.maximum(change, LEAST_THROUGHPUT - 1, out=gains[:, rows])
+
+    map_threads(work, row_bands(*signal.shape))
+    model.gains = gains
     model.brightness = regressor
 
 

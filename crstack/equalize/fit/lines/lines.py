@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.lines.bad_cells import complete
 from crstack.equalize.fit.lines.line_cells import LineCells, deviations_in
+from crstack.utils.threads import contiguous, map_threads, row_bands
 
 __all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "fit_whole", "lines_gain"]
 
@@ -100,7 +101,7 @@ class LineTerm:
         share, freedom = fit_lines(*arrays, lengths=lengths, continued=course is not None)
         if course is not None:
             share = np.stack([course.bent(one.T).T for one in share])
-        return np.ascontiguousarray(share.transpose(0, 2, 1)) if self.axis == "y" else share, freedom
+        return contiguous(share.transpose(0, 2, 1)) if self.axis == "y" else share, freedom
 
 
 LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response", "backgrounds", "sky"))
@@ -194,7 +195,7 @@ def lines_gain(residuals, regressor, variance, length):
     that of a trace, a fibre or a line of the sky goes on along them. Where few pixels of the rows have light, as across
     a trace, the rows with the largest decreases do not count, because they may be hit.
     """
-    residuals, regressor, variance = map(np.ascontiguousarray, (residuals, regressor, variance))
+    residuals, regressor, variance = map(contiguous, (residuals, regressor, variance))
     cells = LineCells(regressor.shape[1], length)
     deviations, information = deviations_in(residuals, regressor, variance, cells, FIRST_BOUNDS)
     spread = _spread(deviations, information)[:, None, None]
@@ -256,8 +257,8 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS, *, continued=Fals
     """
     nx = regressor.shape[1]
     # the rows may be columns of the image
-    residuals, regressor, variance = map(np.ascontiguousarray, (residuals, regressor, variance))
-    share, freedom = np.zeros(residuals.shape, np.float32), np.zeros(len(regressor))
+    residuals, regressor, variance = map(contiguous, (residuals, regressor, variance))
+    share, freedom = np.empty(residuals.shape, np.float32), np.zeros(len(regressor))
     bounds, changed = FIRST_BOUNDS, False
     for length in (nx, *(one for one in lengths if one < nx)):
         cells = LineCells(nx, length)
@@ -275,12 +276,27 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS, *, continued=Fals
             slopes, values_of = _slopes_beyond(deviations, information), whole * factors
             if continued:
                 values_of = _continued(values_of, both)
-            for one, values in zip(share, values_of, strict=True):
-                one += cells.interpolate(values, slopes)
+            _add_interpolated(share, cells, values_of, slopes, changed)
             changed = True
             # short cells also describe what longer ones do
             factors = factors.mean(axis=0)
             freedom = freedom * (1 - factors.mean(axis=1)) + factors.sum(axis=1)
         bounds = BOUNDS
+    if not changed:
+        share[...] = 0
     # the mean of the deviations of the exposures is 0
     return share, (len(residuals) - 1) * OWN_WEIGHT * float(freedom.sum())
+
+
+def _add_interpolated(share, cells, values_of, slopes, to_others):
+    """Fill shares (N, ny, nx) with the values (N, ny, n) of cells, or add these ``to_others``, in place."""
+
+    def work(rows):
+        for one, values in zip(share, values_of, strict=True):
+            image = cells.interpolate(values[rows], slopes[:, rows])
+            if to_others:
+                one[rows] += image
+            else:
+                one[rows] = image
+
+    map_threads(work, row_bands(*share.shape[1:]))

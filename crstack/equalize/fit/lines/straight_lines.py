@@ -7,6 +7,7 @@ import numpy as np
 from crstack.equalize.fit.surfaces import linear_weights
 from crstack.utils.medians import median_of_values, of_rank
 from crstack.utils.pixels import extreme_along
+from crstack.utils.threads import contiguous, map_threads, row_bands
 
 __all__ = ["BLOCK", "straight_blocks", "straight_part"]
 
@@ -42,12 +43,18 @@ def straight_part(image, axis, course=None):
         it, such as that of extended emission.
     """
     if axis == "x":
-        return np.ascontiguousarray(straight_part(image.T, "y", course).T)
+        return contiguous(straight_part(image.T, "y", course).T)
     if course is not None:
         return course.bent(straight_part(course.straightened(image), "y"))
     medians, centres = straight_blocks(image)
-    medians = _without_short_lines(medians)
-    return (linear_weights(centres, len(image)) @ medians).astype(np.float32)
+    medians, weights = _without_short_lines(medians), linear_weights(centres, len(image))
+    part = np.empty(image.shape, np.float32)
+
+    def work(rows):
+        part[rows] = weights[rows] @ medians
+
+    map_threads(work, row_bands(*part.shape))
+    return part
 
 
 def _without_short_lines(medians):
