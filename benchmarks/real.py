@@ -31,6 +31,8 @@ SETS = {
     "xo1 moved": ("arcsat_xo1", 1.34, 16.3, 1356.0, (slice(None), slice(None)), slice(None)),
     "sprat": ("sprat", 2.45, 5.1, 916.0, (slice(None), slice(None)), slice(None)),
 }
+#: what decides
+METHOD = JointPosterior()
 #: a bright pixel is this many standard deviations above the level around it; and the window of that level
 BRIGHT, AROUND = 10, 25
 #: share of the values that injected hits cover
@@ -54,22 +56,25 @@ def read(directory, name):
 
 
 def decide(cube, readnoise):
-    """Masks, expected image of each exposure, its noise, and the result of the joint decision."""
+    """The stack of the exposures, and their masks by the joint decision."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         stack = CRStack([CCDData(plane, unit="electron") for plane in cube], readnoise=readnoise * u.electron)
-        method = JointPosterior()
-        masks = stack.detect(method=method)
-        counts, _, _ = method._expectation(stack.prepared, None)
-    levels = np.where(masks.crmasks, np.nan, counts.levels)
+        return stack, stack.detect(method=METHOD)
+
+
+def expectation(stack, masks):
+    """Expected image of each exposure, and its noise."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        counts, _, _ = METHOD._expectation(stack.prepared, None)
+        levels = np.where(masks.crmasks, np.nan, counts.levels)
         signal = np.nanmean(levels, axis=0)
     signal = np.where(np.isfinite(signal), signal, counts.levels.min(axis=0))
-    none = np.zeros_like(signal)
-    expected = np.array([counts.expected(i, signal, none)[0] for i in range(len(cube))])
-    noise = np.sqrt(np.array([counts.variance_of(i, signal) for i in range(len(cube))]) + masks_excess(masks, signal))
-    return masks, expected, noise, stack.joint_posterior(method)
+    none, numbers = np.zeros_like(signal), range(len(counts.levels))
+    expected = np.array([counts.expected(i, signal, none)[0] for i in numbers])
+    noise = np.sqrt(np.array([counts.variance_of(i, signal) for i in numbers]) + masks_excess(masks, signal))
+    return expected, noise
 
 
 def masks_excess(masks, signal):
@@ -101,7 +106,7 @@ def bright_pixels(cube, readnoise):
 def mirror_test(cube, masks, expected, noise, readnoise, bright):
     """False values per million, everywhere and on bright structures."""
     other = mirrored(cube, masks, expected, noise, readnoise, np.random.default_rng(1))
-    false = decide(other, readnoise)[0].crmasks
+    false = decide(other, readnoise)[1].crmasks
     return [1e6 * false.mean(), 1e6 * false[:, bright].mean()]
 
 
@@ -117,7 +122,7 @@ def found_hits(cube, expected, noise, readnoise, bright):
             break
         rng = np.random.default_rng([SEED + seed, 7])
         hits = np.stack([make_hits(cube.shape[1:], RATE, rng) for _ in cube])
-        masks = decide((cube + hits).astype(np.float32), readnoise)[0].crmasks
+        masks = decide((cube + hits).astype(np.float32), readnoise)[1].crmasks
         for k, (some, of) in enumerate(((bright, sigma), (~bright, sigma), (bright, noise))):
             strong = (hits > 5 * of)[:, some]
             found[k] += (strong & masks[:, some]).sum(), strong.sum()
@@ -133,14 +138,15 @@ def row(directory, name, options):
     """Fractions flagged in one set."""
     cube, readnoise = read(directory, name)
     start = time.perf_counter()
-    masks, expected, noise, result = decide(cube, readnoise)
+    stack, masks = decide(cube, readnoise)
     seconds = time.perf_counter() - start
+    expected, noise = expectation(stack, masks)
     bright, hot = bright_pixels(cube, readnoise)
     found = masks.crmasks
     parts = (bright, ~bright & ~hot, hot)
     values = [1e6 * found[:, some].mean() if some.any() else np.nan for some in parts]
     print(name, "flagged on bright, elsewhere, hot:", [int(found[:, some].sum()) for some in parts], file=sys.stderr)
-    print(name, result, file=sys.stderr)
+    print(name, stack.joint_posterior(METHOD), file=sys.stderr)
     if options.pictures:
         draw(options.pictures, name, cube, found, (cube - expected) / noise, bright, hot)
     values += [np.nan] * 2 if options.no_mirror else mirror_test(cube, masks, expected, noise, readnoise, bright)
