@@ -54,6 +54,7 @@ intersphinx_mapping = {
     "scipy": ("https://docs.scipy.org/doc/scipy/", str(_inventories / "scipy.inv")),
     "matplotlib": ("https://matplotlib.org/stable/", str(_inventories / "matplotlib.inv")),
     "astropy": ("https://docs.astropy.org/en/stable/", str(_inventories / "astropy.inv")),
+    "photutils": ("https://photutils.readthedocs.io/en/stable/", str(_inventories / "photutils.inv")),
     "skimage": ("https://scikit-image.org/docs/stable/", str(_inventories / "skimage.inv")),
     "ccdproc": ("https://ccdproc.readthedocs.io/en/stable/", str(_inventories / "ccdproc.inv")),
 }

@@ -1,7 +1,7 @@
 """Connected hits: their category, their table, and the list of their pixels."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import astropy.units as u
 import numpy as np
@@ -12,6 +12,9 @@ from crstack.masks.codes import Code, exposure_name, is_hit
 from crstack.utils.pixels import EIGHT_CONNECTED
 from crstack.utils.validation import check_choice, check_image_shape
 
+if TYPE_CHECKING:
+    from photutils.segmentation import SegmentationImage
+
 __all__ = [
     "CATEGORIES",
     "JOINT_CATEGORIES",
@@ -21,6 +24,7 @@ __all__ = [
     "feature_pixels",
     "find_features",
     "labels_of",
+    "segment_features",
     "summed_by",
 ]
 
@@ -128,6 +132,27 @@ def codes_of(masks: HitMasks, name: str) -> np.ndarray:
     if name == PROBLEMATIC:
         return np.where(masks.problematic, masks.codes["MEANCRT"], np.uint8(Code.CLEAN))
     return masks.codes[name]
+
+
+def segment_features(masks: HitMasks, name: str = "MEDIANCR") -> "SegmentationImage":
+    """Connected hits of a mask, numbered.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks.
+    name : str, optional
+        One of the masks, or "problematic" for the pixels masked in every
+        exposure.
+
+    Returns
+    -------
+    segments : `~photutils.segmentation.SegmentationImage`
+        (ny, nx); pixels that touch, corners included, share a label.
+    """
+    from photutils.segmentation import SegmentationImage
+
+    return SegmentationImage(labels_of(masks, name))
 
 
 def labels_of(masks: HitMasks, name: str) -> np.ndarray:

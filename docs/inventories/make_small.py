@@ -24,6 +24,13 @@ NAMES = {
         ("matplotlib.lines.Line2D", CLASS, "api/_as_gen/matplotlib.lines.Line2D.html#$"),
         ("matplotlib.image.AxesImage", CLASS, "api/image_api.html#$"),
     ],
+    "photutils": [
+        (
+            "photutils.segmentation.SegmentationImage",
+            CLASS,
+            "api/photutils.segmentation.SegmentationImage.html#$",
+        ),
+    ],
     "skimage": [
         ("skimage.registration.phase_cross_correlation", FUNCTION, "api/skimage.registration.html#$"),
     ],

@@ -10,7 +10,7 @@ from crstack import CRStack, MaskSet
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
-from crstack.masks.features import PROBLEMATIC, feature_pixels, find_features, labels_of
+from crstack.masks.features import PROBLEMATIC, feature_pixels, find_features, segment_features
 
 
 def mask_set(codes, *crmasks):
@@ -103,7 +103,7 @@ def test_nothing(codes):
     assert len(table) == 0
     assert table["total"].unit == u.electron
     assert len(feature_pixels(masks, table)) == 0
-    assert labels_of(masks, "MEDIANCR").max() == 0
+    assert segment_features(masks).data.max() == 0
 
 
 def test_refuses(codes):
@@ -127,7 +127,7 @@ def test_against_simulated_truth(tmp_path):
     table = stack.features("CRMASK2")
     assert len(table) > 30
     truth = simulated.hits[1]
-    labels = labels_of(masks, "CRMASK2")
+    labels = segment_features(masks, "CRMASK2").data
     charge = np.bincount(labels.ravel(), weights=truth.ravel())[1:]
     # a hit of this exposure alone: its total is its charge, plus noise and the bias of the minimum
     single = (table["exposures"] == "010") & (charge > 2000)
