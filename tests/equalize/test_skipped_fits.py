@@ -25,12 +25,14 @@ TERMS = ("gains", "added", "sky", "brightness", "changes", "blurs", "noises", "l
         # the first term is better once; the second is not fitted to the same residuals again
         ([1000.0, 500.0, 600.0, 450.0], "aba"),
         ([1000.0, 990.0, 990.0], "ab"),
-        ([1000.0, 800.0, 600.0, 400.0, 390.0, 390.0], "ababa"),
+        # a clear gain is larger in a large image
+        ([1000.0, 850.0, 850.0], "ab"),
+        ([2000.0, 1600.0, 1200.0, 800.0, 790.0, 790.0], "ababa"),
     ],
 )
 def test_a_term_is_not_fitted_again_to_the_residuals_that_left_it_out(monkeypatch, misfits, fitted):
     names = dict(zip(LINES[:2], "ab", strict=True))
-    model = SimpleNamespace(**dict.fromkeys(TERMS), lines=list(names), freedom={})
+    model = SimpleNamespace(**dict.fromkeys(TERMS), lines=list(names), freedom={}, levels=np.zeros((3, 500, 500)))
     done, left = [], iter(misfits)
     for module in (line_rounds, misfit):
         monkeypatch.setattr(
