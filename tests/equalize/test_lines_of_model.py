@@ -257,7 +257,9 @@ def test_a_term_that_raises_the_misfit_is_removed(wide_line, monkeypatch):
     model, _ = wide_line
     model.gains = model.added = model.brightness = None
     model.names, model.lines, model.freedom = {"backgrounds"}, [], {}
-    model.shift = lambda i, rows=slice(None): np.float32(10 * i) if model.added is None else 10 * i + 2.0**i * model.added[i]
+    model.shift = lambda i, rows=slice(None): (
+        np.float32(10 * i) if model.added is None else 10 * i + 2.0**i * model.added[i]
+    )
     add, before = lines_of_model.add_line, misfit.misfit(model)
     needed_lines.find_line_terms(model)
     assert [(one.setting, one.axis) for one in model.lines] == [("backgrounds", "x")]
