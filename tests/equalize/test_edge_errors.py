@@ -9,6 +9,7 @@ from scipy import ndimage
 from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize.fit.kernels.edge_errors import as_far_as_seen, error_by_edges
+from crstack.equalize.fit.kernels.edges_of_others import edge_strips, lower_edge_errors
 
 SHAPE, NOISE2 = (20, 300), np.float32(25)
 
@@ -51,7 +52,7 @@ def test_the_error_along_a_trace_is_what_is_seen(turn, size):
     left = np.sqrt(NOISE2 * (1 + size**2)) * np.random.default_rng(1).standard_normal(SHAPE)
     left[0, 50:60] += 5000
     arrays = [np.rot90(one, turn).astype(np.float32) for one in (error, left, variance)]
-    found = np.rot90(as_far_as_seen(arrays[0], lambda: arrays[1], arrays[2]), -turn)
+    found = np.rot90(as_far_as_seen(*arrays), -turn)
     sigmas = np.sqrt(found[:2] / NOISE2)
     assert sigmas.max() < 2 * (size + 1.5)
     assert sigmas.min() >= max(size, 1)
@@ -61,7 +62,7 @@ def test_the_error_along_a_trace_is_what_is_seen(turn, size):
 def test_the_error_of_a_star_stays():
     """Few pixels do not show how wrong the assumption on the scene is."""
     error, variance = along_an_edge(slice(40, 55))
-    found = as_far_as_seen(error, lambda: np.zeros(SHAPE, np.float32), variance)
+    found = as_far_as_seen(error, np.zeros(SHAPE, np.float32), variance)
     assert np.array_equal(found, error)
 
 
@@ -82,3 +83,54 @@ def test_hits_on_a_trace_that_moves_in_few_rows_are_found():
     assert strong.sum() > 100
     # 0.79 with the error as assumed
     assert found[strong].mean() > 0.93
+
+
+def beside_a_star(lights, hit, seed=1):
+    """Errors of 40 sigma along 9 pixels of an edge, of each exposure, and residuals with a light and a hit."""
+    rng, n = np.random.default_rng(seed), len(lights)
+    variance = np.full(SHAPE, NOISE2)
+    error = np.zeros((n, *SHAPE), np.float32)
+    star = np.exp(-0.5 * ((np.arange(SHAPE[1]) - 100) / 1.5) ** 2)
+    error[:, :3] = 1600 * NOISE2 * star**2 * np.array([1, 0.3, 0.05])[:, None]
+    left = np.sqrt(NOISE2) * rng.standard_normal((n, *SHAPE))
+    left += np.array(lights)[:, None, None] * np.sqrt(error)
+    left[0, 0, 99:101] += hit
+    return variance, error, left.astype(np.float32)
+
+
+def lowered(variance, error, left, turn=0):
+    """The variances of `lower_edge_errors`, without that of the noise, along each edge."""
+    variance, *noises = (np.rot90(one, turn).copy() for one in (variance, *error))
+    lefts = [np.rot90(one, turn) for one in left]
+    errors = [[strip.copy() for strip in edge_strips(one)] for one in noises]
+    lower_edge_errors(noises, errors, [edge_strips(one) for one in lefts], variance)
+    return np.stack([np.rot90(one, -turn) for one in noises])
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_exposures_that_agree_show_that_no_light_is_beyond_an_edge(turn):
+    """A hit of 30 sigma beside a star would otherwise be taken for light from beyond the edge."""
+    variance, error, left = beside_a_star((0, 0, 0), 30 * np.sqrt(NOISE2))
+    found = lowered(variance, error, left, turn)
+    assert np.sqrt(error[0, 0, 99:101] / NOISE2).min() > 25
+    assert np.sqrt(found[0, 0, 99:101] / NOISE2).max() < 3
+    # at least the noise, because few pixels show no less
+    assert np.all(found >= np.minimum(error, NOISE2 * 0.99))
+    # the hit is among what the others see
+    assert np.sqrt(found[1, 0, 100] / NOISE2) > 20
+
+
+@pytest.mark.parametrize("lights", [(0.5, -0.4, 0.5), (0.5, 0.5, 0), (0.8, -0.4, -0.4)])
+def test_light_that_other_exposures_have_stays_an_error(lights):
+    """A star whose light falls beyond an edge leaves residuals in all exposures that are shifted or wider."""
+    variance, error, left = beside_a_star(lights, 0)
+    found = lowered(variance, error, left)
+    assert np.all(np.abs(left[0, :3]) < 5 * np.sqrt(NOISE2 + found[0, :3]))
+
+
+def test_exposures_without_an_error_by_the_edges_show_nothing():
+    """They are not shifted, so that light from beyond the edge is not in their residuals."""
+    variance, error, left = beside_a_star((0.5, 0, 0), 0)
+    error[1:] /= 10_000
+    found = lowered(variance, error, left)
+    assert np.allclose(found[0], error[0])

@@ -20,6 +20,7 @@ from crstack.equalize.fit.kernels.beyond_edges import add_light_from_beyond
 from crstack.equalize.fit.kernels.changes import change_by_kernel, change_by_step, without_hot
 from crstack.equalize.fit.kernels.drift import positions_of
 from crstack.equalize.fit.kernels.edge_errors import as_far_as_seen
+from crstack.equalize.fit.kernels.edges_of_others import edge_strips, lower_edge_errors
 from crstack.equalize.fit.kernels.kernel_terms import SIZE, ladder_of, split_kernel
 from crstack.equalize.fit.kernels.unseen import add_unseen, most_light, unseen_light, unseen_pixels
 from crstack.equalize.fit.kernels.varying import PARTS, POWERS
@@ -347,13 +348,17 @@ class ExpectedExposures:
         if self.kernels.any() or moved_by_pixels:
             scene = without_hot(common, variance, noise, moved_by_pixels)
         unknown, objects = self._beside_unknown() if moved_by_pixels else None, objects_of(self, scene)
+        at_edges = {}
 
         def work(i):
             factor, step = np.float32(self.factors[i]), self.steps[i]
             of_place = self.drifts[i], self.varying[i], self.positions
             blur, own, by_edges = change_by_kernel(with_own_sky(self, i, objects[i]), noise, self.kernels[i], *of_place)
-            if np.ndim(blur) and not any(step) and self.has_edges:
-                by_edges = as_far_as_seen(by_edges, lambda: self._left(i, common, blur), variance)
+            if np.ndim(blur) and not any(step):
+                left = self._left(i, common, blur)
+                if self.has_edges:
+                    by_edges = as_far_as_seen(by_edges, left, variance)
+                at_edges[i] = [[strip.copy() for strip in edge_strips(one)] for one in (by_edges, left)]
             own = own + by_edges
             if unknown is not None and np.ndim(blur):
                 own = own + np.where(unknown, np.square(blur), 0)
@@ -367,6 +372,9 @@ class ExpectedExposures:
 
         found = map_images(work, range(len(self.levels)))
         self.blurs, self.changes, self.noises = map(list, zip(*found, strict=True))
+        if at_edges:
+            errors, lefts = zip(*at_edges.values(), strict=True)
+            lower_edge_errors([self.noises[i] for i in at_edges], errors, lefts, variance)
         if moved_by_pixels:
             self._add_unseen(common, variance)
 

@@ -90,7 +90,7 @@ def _convolved(image, kernel):
     return ndimage.convolve(image, kernel)[half:-half, half:-half]
 
 
-def as_far_as_seen(error, left_of, variance):
+def as_far_as_seen(error, left, variance):
     """The error by the edges, as far as the residuals of the exposure show it.
 
     A trace along an edge goes on beyond it in many pixels. Their residuals show how wrong the assumption on the scene
@@ -100,8 +100,8 @@ def as_far_as_seen(error, left_of, variance):
     ----------
     error : `~numpy.ndarray`
         (ny, nx) of `error_by_edges`.
-    left_of : callable
-        Gives the exposure minus what is expected of it, (ny, nx) electrons. It is called only if it is needed.
+    left : `~numpy.ndarray`
+        (ny, nx) the exposure minus what is expected of it, electrons.
     variance : `~numpy.ndarray`
         (ny, nx) variance of the exposure.
 
@@ -113,7 +113,7 @@ def as_far_as_seen(error, left_of, variance):
     cells = list(_clear_cells(error, variance))
     if not cells:
         return error
-    found, left = error.copy(), left_of()
+    found = error.copy()
     for *cell, clear in cells:
         cell = tuple(cell)
         own, noise = error[cell][clear], variance[cell][clear]
