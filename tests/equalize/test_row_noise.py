@@ -26,6 +26,50 @@ def test_smooth_levels_and_single_lines_are_no_noise_of_rows():
     assert shared_noise(wide) == 0
 
 
+def narrow_lines():
+    """Levels of rows that narrow lines of the sky change, in three exposures that differ in the sky and the place."""
+    rng, place = np.random.default_rng(4), np.arange(120)
+    middles, heights = rng.uniform(0, 120, 45), rng.lognormal(6, 1, 45)
+    rows = np.array([
+        sky * (heights * np.exp(-0.5 * ((place[:, None] - middles - shift) / 0.5) ** 2)).sum(axis=1)
+        for sky, shift in ((1, 0), (1.3, 0.1), (1.1, -0.1))
+    ])  # fmt: skip
+    return rows - rows.mean(axis=0), rows.mean(axis=0)
+
+
+def test_narrow_lines_of_a_sky_that_differs_are_no_noise_of_rows():
+    """They change the levels from row to row, but only where the common image changes too."""
+    profiles, level = narrow_lines()
+    assert shared_noise(profiles) > 30
+    assert shared_noise(profiles, level) < 4
+
+
+def test_the_noise_of_rows_is_measured_beside_lines_of_the_sky():
+    profiles, level = narrow_lines()
+    rows = np.random.default_rng(5).normal(0, 15, profiles.shape)
+    profiles = profiles + rows - rows.mean(axis=0)
+    assert 10 < shared_noise(profiles, level + rows.mean(axis=0)) < 20
+
+
+def test_no_warning_of_noise_in_columns_of_a_binned_spectrum():
+    """The uncertainty of the combined image would be twice too large."""
+    rng = np.random.default_rng(27)
+    y, x = np.mgrid[:160, :360]
+    middles, heights = rng.uniform(0, 360, 30), rng.lognormal(6, 1.2, 30)
+    images = []
+    for sky, throughput, shift in ((1, 1, 0), (1.3, 0.85, 0.2), (1.1, 0.9, 0.4)):
+        course = x - shift + 4 * (y / 80 - 1) ** 2
+        lines = zip(middles, heights, strict=True)
+        light = 80 + sum(height * np.exp(-0.5 * ((course - middle) / 2.2) ** 2) for middle, height in lines)
+        trace = 700 * np.exp(-0.5 * ((y - 88 - 0.03 * (x - 180) - shift) / 1.3) ** 2)
+        binned = (sky * light + throughput * trace).reshape(160, 90, 4).sum(axis=2)
+        images.append(rng.poisson(binned) + rng.normal(0, 5, binned.shape))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CRStackWarning)
+        CRStack([one.astype(np.float32) for one in images], unit=u.electron, readnoise=5 * u.electron).detect()
+    assert not [one for one in caught if "random levels" in str(one.message)]
+
+
 @pytest.mark.parametrize("sigma", [0.0, 9.0])
 def test_a_warning_of_noise_in_rows(sigma):
     rng = np.random.default_rng(25)

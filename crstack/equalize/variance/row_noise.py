@@ -11,17 +11,22 @@ __all__ = ["shared_noise", "warn_of_shared_noise"]
 ROUGH = 2.4
 #: least variance of the levels of rows that gives a warning, over that of one value
 LEAST = 0.25
-#: fewest rows or columns
-FEWEST = 30
+#: fewest rows or columns, and one part in this number of them, where the common image changes least from row to row
+FEWEST, SMOOTHEST = 30, 4
 
 
-def shared_noise(profiles):
+def shared_noise(profiles, level=None):
     """Standard deviation of the level of a row in one exposure, if it varies at random from row to row.
+
+    Lines of the sky that differ between the exposures change the levels too, and narrow ones do so from row to row.
+    Random levels are as large where the common image is smooth, and the levels of such lines are not.
 
     Parameters
     ----------
     profiles : `~numpy.ndarray`
         (N, length) level of each row of the exposures, relative to their mean.
+    level : `~numpy.ndarray`, optional
+        (length,) level of each row of the common image.
 
     Returns
     -------
@@ -31,11 +36,19 @@ def shared_noise(profiles):
     n, length = profiles.shape
     if length < FEWEST:
         return 0.0
-    first, second = (
-        float(np.mean([(SIGMA_PER_MAD * np.median(np.abs(np.diff(one, order)))) ** 2 for one in profiles]))
-        for order in (1, 2)
-    )
-    return np.sqrt(first / 2 * n / (n - 1)) if second > ROUGH * first else 0.0
+    steps = np.diff(profiles)
+    first, second = _mean_square(steps), _mean_square(np.diff(steps))
+    if second <= ROUGH * first:
+        return 0.0
+    if level is not None:
+        smoothest = np.argsort(np.abs(np.diff(level)), kind="stable")[: max(length // SMOOTHEST, FEWEST // 2)]
+        first = min(first, _mean_square(steps[:, smoothest]))
+    return np.sqrt(first / 2 * n / (n - 1))
+
+
+def _mean_square(values):
+    """Mean square of noise (N, length), from medians, so that few lines do not change it."""
+    return float(np.mean((SIGMA_PER_MAD * np.median(np.abs(values), axis=1)) ** 2))
 
 
 def warn_of_shared_noise(measured, sigma):
@@ -66,7 +79,8 @@ def warn_of_shared_noise(measured, sigma):
         if line.setting == "backgrounds"
     }
     for axis, profiles in added.items():
-        found = shared_noise(profiles)
+        common = None if measured.common is None else np.median(measured.common, axis="yx".index(axis))
+        found = shared_noise(profiles, common)
         if found**2 > LEAST * sigma**2:
             variance += float(found**2)
             n, what = len(profiles), "rows" if axis == "x" else "columns"
