@@ -144,6 +144,7 @@ def test_noise_of_the_change_by_a_kernel():
         sky_along=None,
         sky=None,
         has_edges=True,
+        _left=lambda *_: np.zeros((20, 30), np.float32),
     )
     ExpectedExposures.change(model, common, np.full((20, 30), 4.0, np.float32))
     inside = np.s_[3:-3, 3:-3]
