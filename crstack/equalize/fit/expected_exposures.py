@@ -373,8 +373,10 @@ class ExpectedExposures:
         found = map_images(work, range(len(self.levels)))
         self.blurs, self.changes, self.noises = map(list, zip(*found, strict=True))
         if at_edges:
-            errors, lefts = zip(*at_edges.values(), strict=True)
-            lower_edge_errors([self.noises[i] for i in at_edges], errors, lefts, variance)
+            # in order, so that sums do not depend on the threads
+            numbers = sorted(at_edges)
+            errors, lefts = zip(*(at_edges[i] for i in numbers), strict=True)
+            lower_edge_errors([self.noises[i] for i in numbers], errors, lefts, variance)
         if moved_by_pixels:
             self._add_unseen(common, variance)
 
