@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.utils.cached import cached_property
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["Course"]
 
@@ -84,16 +85,35 @@ class _Sampling:
         first = np.minimum(columns.astype(np.int32), max(nx - 2, 0))
         self._part = (columns - first).astype(np.float32)
         # numbers of the first of four coefficients in an image with one more column before, and two after
-        self._first = first + (np.arange(len(columns), dtype=np.int32) * (nx + 3))[:, None]
+        self._width = nx + 3
+        self._first = first + (np.arange(len(columns), dtype=np.int32) * self._width)[:, None]
 
     def of(self, image):
         """Values (ny, n) of an image (ny, nx)."""
-        splines = ndimage.spline_filter1d(np.asarray(image, np.float32), 3, axis=1, output=np.float32, mode="mirror")
+        found = np.empty_like(self._part)
+
+        def work(rows):
+            found[rows] = self._of_rows(np.asarray(image[rows], np.float32), rows)
+
+        map_threads(work, row_bands(*found.shape))
+        return found
+
+    def _of_rows(self, image, rows):
+        """Values (k, n) of some rows (k, nx) of an image."""
+        splines = ndimage.spline_filter1d(image, 3, axis=1, output=np.float32, mode="mirror")
         splines = np.pad(splines, ((0, 0), (1, 2)), mode="reflect").ravel()
-        part, left = self._part, 1 - self._part
-        weights = left**3, 4 - 6 * part**2 + 3 * part**3, 4 - 6 * left**2 + 3 * left**3, part**3
-        total = np.zeros_like(part)
-        for number, weight in enumerate(weights):
-            total += np.multiply(weight, splines[number:].take(self._first), out=weight)
+        first = self._first[rows] - np.int32(rows.start * self._width)
+        total = np.zeros(first.shape, np.float32)
+        for number, weight in enumerate(_spline_weights(self._part[rows])):
+            total += np.multiply(weight, splines[number:].take(first), out=weight)
         total /= 6
         return total
+
+
+def _spline_weights(part):
+    """Six times the weights of the four coefficients of cubic splines, at a part of the way between two of them."""
+    left = 1 - part
+    # powers of single precision are slower than products
+    squares = part * part, left * left
+    cubes = squares[0] * part, squares[1] * left
+    return cubes[1], 4 - 6 * squares[0] + 3 * cubes[0], 4 - 6 * squares[1] + 3 * cubes[1], cubes[0]
