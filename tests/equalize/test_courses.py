@@ -88,6 +88,15 @@ def test_an_image_is_straightened_and_bent_back(tilt, curve):
     np.testing.assert_allclose(np.diff(course.bent(values), axis=1)[:, 3:-3], 1, atol=0.2)
 
 
+def test_rows_of_a_large_image_are_straightened_as_all_of_it():
+    """Large images are straightened in bands of rows."""
+    rows, columns = np.mgrid[:700, :500].astype(float)
+    course = Course(9 * ((rows - 350) / 350) ** 2)
+    straight = course.straightened(np.float32(columns - 9 * ((rows - 350) / 350) ** 2))
+    inside = straight[:, 12:-12]
+    np.testing.assert_allclose(inside, np.broadcast_to(inside[350], inside.shape), atol=0.01)
+
+
 def test_values_of_the_nearest_pixels_are_those_of_the_image():
     course = Course(shifts_of(30, 9))
     image = np.random.default_rng(6).normal(size=SHAPE).astype(np.float32)
