@@ -36,15 +36,14 @@ __all__ = [
 EXAMINED, OF_FALSE_ALARMS = 0.03, 10
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
-#: number of examined pixels of a part, whose arrays fit into fast memory
-CANDIDATES_AT_ONCE = 1 << 14
+#: number of examined pixels of a part
+CANDIDATES_AT_ONCE = 1 << 15
 #: largest noise for which the nodes of the signal are placed, as a multiple of the least noise of a value of the pixel.
 #: They do not resolve all of the posterior (see `~crstack.joint.unresolved`), but find the hits of the first sweeps.
 MOST_NOISE = 2.0
 #: number of values at nodes, and of values, that are computed together: the arrays of one exposure at all nodes fit
-#: into the caches. With much smaller pieces, two threads are slower, because each call of NumPy may wait for the lock
-#: of the interpreter.
-NODES_AT_ONCE, VALUES_AT_ONCE = 1 << 18, 1 << 14
+#: into the caches. Smaller pieces are slower, see `~crstack.utils.threads`.
+NODES_AT_ONCE, VALUES_AT_ONCE = 1 << 18, 1 << 15
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from crstack.joint.cubes import taken
 from crstack.joint.pair_variance import ratio_without_hits, variance_ratio
+from crstack.utils.filters import mean_of_neighbours
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image
 from crstack.utils.pixels import some_true
@@ -175,7 +176,7 @@ def _usable_pixels(signal, bad, left_out):
         if left_out is not None:
             usable[rows] &= ~left_out[rows]
         part = signal[wide]
-        nearby[rows] = ((9 * ndimage.uniform_filter(part, 3) - part) / 8)[inner]
+        nearby[rows] = mean_of_neighbours(part)[inner]
         positive[rows] = usable[rows] & (nearby[rows] > 0)
 
     map_threads(work, wide_bands(*signal.shape, margin=1))

@@ -11,7 +11,7 @@ from crstack.utils.threads import map_threads, row_bands, slices
 __all__ = ["PLACES_AT_ONCE", "Field"]
 
 #: number of places whose neighbours are summed together
-PLACES_AT_ONCE = 1 << 15
+PLACES_AT_ONCE = 1 << 17
 
 
 class Field:

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
-from scipy import ndimage
 
 from crstack.equalize.fit.differences import Differences
 from crstack.joint.candidates import clean_signal, examined_share, find_candidates
@@ -23,6 +22,7 @@ from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.sweeps import probabilities
 from crstack.joint.unlike_noise import unlike_noise
 from crstack.utils.cached import cached_property
+from crstack.utils.filters import mean_of_neighbours
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import features_holding
 from crstack.utils.summary import Summary
@@ -291,7 +291,7 @@ def _over_threshold(rate, counts, excess, candidates, population, chance):
     highest = float(candidates.lowest.max(initial=10.0))
     signal = clean_signal(counts, candidates, chance)
     # the signal of the neighbours, because that of the pixel itself depends on its fluctuation
-    signal = ((9 * ndimage.uniform_filter(signal, 3) - signal) / 8)[candidates.where]
+    signal = mean_of_neighbours(signal)[candidates.where]
     threshold = calibrated_threshold(rate, noise, population, highest, lowest=float(signal.min(initial=highest)))
     evenly = replace(candidates, prior=None)
     return log_odds_alone(evenly, evenly.tables(), population) > threshold(signal)

@@ -16,7 +16,7 @@ from crstack.utils.threads import map_threads
 __all__ = ["maybe_hit", "posterior_signal", "signal_shift", "signal_variance"]
 
 #: pixels whose mean is computed together
-PIXELS_AT_ONCE = 1 << 15
+PIXELS_AT_ONCE = 1 << 17
 
 
 def maybe_hit(chance):

@@ -22,8 +22,8 @@ LINEAR = 1.5
 ROUNDS = 6
 #: least standard deviation of residuals, and least curvature of the sum of squares, for images without noise
 LEAST_SCATTER, LEAST_CURVATURE = 1e-3, 1e-6
-#: pixels of the regression whose arrays are used at once, in the caches
-PIXELS_AT_ONCE = 1 << 13
+#: pixels of the regression whose arrays are used at once
+PIXELS_AT_ONCE = 1 << 15
 
 
 def clean_places(levels, sigma, coordinate, bad=None):

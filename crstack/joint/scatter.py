@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, special
+from scipy import special
 
 from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO
 from crstack.equalize.terms.hot_pixels import hot_pixels
 from crstack.equalize.variance.place_variance import place_variance
 from crstack.joint.excess import ExcessFit, ExcessVariance, fit_excess_variance, squared_gradient
 from crstack.statistics import sort_exposures
+from crstack.utils.filters import mean_of_neighbours
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads, row_bands, wide_bands
@@ -147,7 +148,7 @@ def _signal_for_noise_of_two(levels, signal):
     def work(band):
         rows, wide, inner = band
         part = signal[wide]
-        nearby = ((9 * ndimage.uniform_filter(part, 3) - part) / 8)[inner]
+        nearby = mean_of_neighbours(part)[inner]
         lower = np.array(levels[:, rows]).mean(axis=0) > signal[rows]
         found[rows][lower] = np.maximum(nearby, signal[rows])[lower]
 

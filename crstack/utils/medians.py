@@ -35,8 +35,8 @@ NETWORKS = {
         "4,7 12,14 10,14 6,7 10,12 6,10 6,17 12,17 7,17 7,10 12,18 7,12 10,18 12,20 10,20 10,12"
     ),
 }
-#: largest number of arrays of which `of_rank` compares pairs, and pixels whose arrays fit into the caches
-MOST_COMPARED, PIXELS_AT_ONCE = 32, 1 << 14
+#: largest number of arrays of which `of_rank` compares pairs, and pixels that are compared at once
+MOST_COMPARED, PIXELS_AT_ONCE = 32, 1 << 16
 #: largest number of planes whose `median_of_values` is found by comparisons of planes, if they are large
 FEW = 20
 

@@ -1,4 +1,8 @@
-"""Work on bands of rows in a few threads (numpy and scipy release the GIL)."""
+"""Work on bands of rows in a few threads (numpy and scipy release the GIL).
+
+A call of NumPy should work on 30 000 values or more. After each call, a thread waits until no other one holds the GIL.
+With less work between, two threads may need more time than one.
+"""
 
 import os
 from concurrent.futures import ThreadPoolExecutor, wait

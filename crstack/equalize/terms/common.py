@@ -9,6 +9,7 @@ from crstack.equalize.terms.clean import CLIP_SIGMA, filled, median_of_scaled, n
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.terms.offsets import CONTRAST, plausible_maxima, shifted
 from crstack.normal_samples import normal_order_moments
+from crstack.utils.filters import mean_around
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, stacked, zero_image
 from crstack.utils.pixels import at_pixels, by_rows, contrast_of
@@ -154,7 +155,7 @@ def expected_differences(exposures, common, factors, offsets=None, moved=None):
         offset, change = pair[0], pair[1] - common
         if not any(offset):
             return np.float32(0)
-        square = ndimage.uniform_filter(change**2, WINDOW)
+        square = mean_around(change**2, WINDOW)
         noise = NOISE_LIMIT * _noise_of_change(offset) * variance
         change *= np.clip(1 - noise / np.maximum(square, 1e-30), 0, 1)
         return change

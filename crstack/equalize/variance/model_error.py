@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.variance.deviations import TAIL, mean_square, squares_of_both, tail_of_noise
+from crstack.utils.filters import mean_around
 from crstack.utils.pixels import dilate
 
 __all__ = ["MARGIN", "ModelError", "features_of", "fit_model_error", "places_to_fit"]
@@ -100,7 +101,7 @@ def features_of(image, variance, change=None):
     features : `~numpy.ndarray`
         float32 (3 or 6, ny, nx).
     """
-    smooth = ndimage.uniform_filter(image, 3)
+    smooth = mean_around(image, 3)
     signal = np.maximum(image - ndimage.minimum_filter(smooth, AROUND) - SURE * np.sqrt(variance), 0)
     slopes, bends = (
         sum(ndimage.correlate1d(image, kernel, axis=axis, mode="nearest") ** 2 for axis in (0, 1))

@@ -1,11 +1,11 @@
 """Local variance beyond the noise, from values that are too low."""
 
 import numpy as np
-from scipy import ndimage
 
 from crstack.equalize.variance.block_residuals import raise_to_block_residuals
 from crstack.equalize.variance.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.variance.places import HOT, SPREAD, WINDOW, Places, highest_of_noise, in_both, ordered
+from crstack.utils.filters import mean_around
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads, wide_bands
@@ -128,7 +128,7 @@ def _fill_band(variance, places, shares, band):
 def _share_around(places, rows, of_kind, weighted, window, significance):
     """Share of each pixel of some rows: that ``of_kind``, or a larger one where a window around it has more excess."""
     contrast2, weight, weighted_excess, known = weighted
-    around = [ndimage.uniform_filter(one, window) for one in (weight * contrast2, weight, weight**2, known**2)]
+    around = [mean_around(one, window) for one in (weight * contrast2, weight, weight**2, known**2)]
     excess = places.excess_around(weighted_excess, rows, window)
     # only where the excess of the window is significantly larger than that of its kind
     expected = of_kind * around[0]

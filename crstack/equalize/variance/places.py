@@ -4,13 +4,13 @@ import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
 
 from crstack.equalize.fit.common_image import CLIP_SIGMA_OF_TWO, MANY
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.variance.hits_of_two import CONTRAST, HitsOfTwo, crossings
 from crstack.normal_samples import normal_order_moments
 from crstack.statistics import sort_exposures
+from crstack.utils.filters import mean_around
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import map_threads, row_bands, wide_bands
@@ -177,9 +177,9 @@ class Places:
         computed twice: where the first exposure is higher, and where the second is. Twice the smaller one is used.
         """
         if self.of_two is None:
-            return ndimage.uniform_filter(weighted_excess, window)
+            return mean_around(weighted_excess, window)
         first = self.of_two.first[rows]
-        sides = [ndimage.uniform_filter(np.where(one, weighted_excess, 0), window) for one in (first, ~first)]
+        sides = [mean_around(np.where(one, weighted_excess, 0), window) for one in (first, ~first)]
         return 2 * np.minimum(*sides)
 
     def weighted(self, rows, shares=None):

@@ -1,7 +1,6 @@
 """Changes of a common image by shift and seeing, without what is only its noise."""
 
 import numpy as np
-from scipy import ndimage
 
 from crstack.equalize.fit.kernels.drift import drift_of
 from crstack.equalize.fit.kernels.edge_errors import error_by_edges
@@ -9,6 +8,7 @@ from crstack.equalize.fit.kernels.kernel_terms import SIZE
 from crstack.equalize.fit.kernels.varying import varying_change
 from crstack.equalize.terms.hot_pixels import hot_pixels, medians_around
 from crstack.equalize.terms.steps import entered, moved
+from crstack.utils.filters import convolved, mean_around
 from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads, wide_bands
 
@@ -179,8 +179,8 @@ def _without_noise_in(change, own):
     rest, left = change, np.float32(1)
     found, variance = np.zeros_like(change), np.zeros_like(change)
     for box, window in zip(BOXES, WINDOWS, strict=True):
-        wide = ndimage.uniform_filter(rest, box)
-        of_wide = ndimage.uniform_filter(own, box) / np.float32(box**2)
+        wide = mean_around(rest, box)
+        of_wide = mean_around(own, box) / np.float32(box**2)
         share = _more_than(of_wide, wide, window)
         found += share * wide
         # of a shrunken mean: its noise, and what the shrinkage removes (Wiener filter)
@@ -203,7 +203,7 @@ def _convolved(image, kernel):
 
     def work(band):
         rows, wide, inner = band
-        found[rows] = ndimage.convolve(image[wide], kernel, mode="nearest")[inner]
+        found[rows] = convolved(image[wide], kernel)[inner]
 
     map_threads(work, wide_bands(*image.shape, len(kernel) // 2, PIXELS_OF_BAND))
     return found
@@ -211,4 +211,4 @@ def _convolved(image, kernel):
 
 def _more_than(noise, change, window):
     """Share of a change that is not noise, measured by its mean square in a window around each pixel."""
-    return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, window), 1e-30), 0, 1)
+    return np.clip(1 - NOISE_LIMIT * noise / np.maximum(mean_around(change**2, window), 1e-30), 0, 1)

@@ -7,9 +7,9 @@ polynomial of the position.
 from itertools import product
 
 import numpy as np
-from scipy import ndimage
 
 from crstack.equalize.fit.kernels.kernel_terms import DERIVATIVE, SIZE
+from crstack.utils.filters import convolved
 
 __all__ = ["PARTS", "POWERS", "corners_less_centre", "kernels_of", "polynomials", "varying_change", "varying_rows"]
 
@@ -91,7 +91,7 @@ def varying_change(scene, noise, coefficients, positions):
     powers, kernels = polynomials(*positions), kernels_of(coefficients)
     change, variance = np.zeros_like(scene), np.zeros_like(scene)
     for one, kernel in zip(powers, kernels, strict=True):
-        change += one * ndimage.convolve(scene, kernel, mode="nearest")
+        change += one * convolved(scene, kernel)
     # the sum of the squares of the kernel in each pixel
     for (one, kernel), (other, another) in product(zip(powers, kernels, strict=True), repeat=2):
         variance += one * other * np.float32((kernel * another).sum())

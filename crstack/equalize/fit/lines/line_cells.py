@@ -14,8 +14,8 @@ CLIP = 3.0
 #: the deviation of a cell is large if the sum of its residuals reaches this share of the limit; the limit is then first
 #: raised by these factors
 FAR, MULTIPLES = 0.6, (64.0, 16.0, 4.0)
-#: approximate number of pixels whose deviations are computed at once, in the caches
-PIXELS = 1 << 15
+#: approximate number of pixels whose deviations are computed at once
+PIXELS = 1 << 18
 
 
 class LineCells:
