@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack.exceptions import InputError
+from crstack.utils.adu import named_adu
 from crstack.utils.photons import PhotonDistribution
 from crstack.utils.validation import check_number, check_quantity
 from crstack.utils.words import unit_words
@@ -28,6 +29,7 @@ class NoiseModel:
     gain : `~astropy.units.Quantity`, optional
         Electrons per ADU, scalar or image (ny, nx). Needed where ``unit`` is
         ADU; images in electrons use it only to convert a read noise in ADU.
+        `astropy.units.count` and `astropy.units.DN` are other names of ADU.
     readnoise : `~astropy.units.Quantity`
         In electrons (ADU are converted), scalar or image (ny, nx).
     unit : `~astropy.units.Unit`, optional
@@ -75,6 +77,8 @@ class NoiseModel:
         unit = u.Unit(self.unit)
         if unit not in (u.adu, u.electron):
             raise InputError(f"unit must be adu or electron; got {unit_words(unit)}")
+        for name in ("gain", "readnoise"):
+            object.__setattr__(self, name, named_adu(getattr(self, name)))
         gain = None
         if self.gain is not None:
             gain = check_quantity("gain", self.gain, GAIN_UNIT, minimum=0, exclusive=True)

@@ -57,7 +57,8 @@ class CRStack(MeasuredStack):
         uncertainties of any of the three NDData classes are used.
     gain : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
         Electrons per ADU, scalar or image (ny, nx), or a keyword of the headers: see `~crstack.exposures.Keyword`. Not
-        needed for exposures in electrons. Images of this and of the next arguments may be a CCDData.
+        needed for exposures in electrons. Count and DN are other names of ADU. Images of this and of the next arguments
+        may be a CCDData.
     readnoise : `~astropy.units.Quantity`, "header:NAME" or Keyword
         In electrons (or ADU), scalar or image.
     bias : `~astropy.units.Quantity`, "header:NAME", Keyword, str or list, optional

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.utils.masked import Masked
 
 from crstack.exceptions import InputError
+from crstack.utils.adu import named_adu
 from crstack.utils.words import first_few, unit_words
 
 __all__ = [
@@ -223,9 +224,10 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
             )
         value = value.unmasked
     try:
-        number = value.to_value(unit)
+        number = named_adu(value).to_value(unit)
     except u.UnitConversionError:
-        raise InputError(f"{name} must be in {unit}; got {unit_words(value.unit)}") from None
+        inverse = f": give 1 / {name}" if value.unit == 1 / unit else ""
+        raise InputError(f"{name} must be in {unit}; got {unit_words(value.unit)}{inverse}") from None
     if np.ndim(number):
         number = np.asarray(number, dtype=np.float32)
         if shape is not None:

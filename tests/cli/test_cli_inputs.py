@@ -249,3 +249,21 @@ def test_only_exposures_in_electrons_need_no_gain(tmp_path, monkeypatch, unit):
         return
     with pytest.raises(InputError, match="gain must be given, such as --gain"):
         configuration_of_options(["a.fits", "b.fits"], readnoise="4 electron")
+
+
+@pytest.mark.parametrize("unit", ["count", "DN"])
+def test_numbers_in_counts_and_dn(here, unit):
+    """Other names of ADU, with BUNIT of the same name, in options and in a parameter file."""
+    for name in NAMES:
+        own = fits.HDUList([fits.PrimaryHDU(fits.getdata(name), fits.getheader(name))])
+        own[0].header["BUNIT"] = unit
+        own.writeto(f"own_{name}")
+    words = {"gain": f"{GAIN} electron/{unit}", "bias": f"{BIAS} {unit}"}
+    options = ["--gain", words["gain"], "--bias", words["bias"], "--readnoise", f"1.7 {unit}"]
+    assert main(["run", "own_fake_*.fits", *options, "--method", "pycosmic", *PLAIN, "--output-dir", "options"]) == 0
+    path = write_parameters("p.yaml", crmethod="pycosmic", images="own_fake_*.fits", rnoise=f"1.7 {unit}", **words)
+    assert main(["run", path, "--output-dir", "file", *PLAIN]) == 0
+    numbers = ["--gain", str(GAIN), "--bias", str(BIAS), "--readnoise", "1.7 adu", "--output-dir", "numbers"]
+    assert main(["run", "fake_*.fits", *numbers, "--method", "pycosmic", *PLAIN]) == 0
+    for other in ("options", "file"):
+        assert_equal_masks("numbers", other)

@@ -237,3 +237,17 @@ def test_exposures_without_a_unit_get_the_given_one():
     mixed = [images[0], images[1] * u.dimensionless_unscaled, CCDData(images[2], unit="")]
     options = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
     assert load_exposures(mixed, unit=u.adu, **options).unit == u.adu
+
+
+@pytest.mark.parametrize(("unit", "missing"), [("electron/s", "readnoise"), ("adu", "readnoise"), ("adu", "gain")])
+def test_why_noise_is_needed_beside_uncertainties(unit, missing):
+    """The message names the exposure with an uncertainty, and states what gain and read noise are used for."""
+    ccds = [
+        CCDData(image / 300, unit=unit, uncertainty=StdDevUncertainty(np.full(SHAPE, 11 / 300))) for image in counts()
+    ]
+    numbers = {name: value for name, value in NOISE.items() if name != missing}
+    message = f"^{missing} must be given, such as .*, although exposure 1 has an uncertainty; got None: .* thresholds"
+    with pytest.raises(InputError, match=message):
+        load_exposures(ccds, exptime=5 * u.min, **numbers)
+    with pytest.raises(InputError, match=f"^{missing} must be given.*; got None$"):
+        load_exposures([CCDData(one.data, unit=one.unit) for one in ccds], exptime=5 * u.min, **numbers)

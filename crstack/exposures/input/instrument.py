@@ -20,6 +20,7 @@ from crstack.exposures.input.keywords import (
 )
 from crstack.files.history import add_history
 from crstack.noise import NoiseModel
+from crstack.utils.adu import named_adu
 from crstack.utils.validation import check_number, check_quantity
 
 __all__ = ["Instrument"]
@@ -33,6 +34,11 @@ OTHERWISE = {
     "gain": "subtract the bias of each, multiply it by its gain, and give it in electrons, with an uncertainty",
     "readnoise": "give one number for all, such as the largest",
 }
+#: why the numbers of the detector are needed, where each value has an uncertainty
+WHY = (
+    "the uncertainty replaces the noise of values as they are, but simulated exposures and thresholds of hits need the "
+    "noise of values without hits, from gain and read noise"
+)
 #: relative difference up to which gains and read noises of headers count as equal
 SAME = 1e-3
 
@@ -150,6 +156,7 @@ class Instrument:
                 if not any(note.startswith(f"{name} ") for note in self.notes):
                     self._note(words)
             values[name] = _cropped(value, raw_shape, section)
+        _check_given(values, given)
         if given.count_unit == u.electron:
             self._check_gain(values["gain"], given)
         noise = NoiseModel(values["gain"], values["readnoise"], given.count_unit)
@@ -253,18 +260,31 @@ class Instrument:
 
 
 def _without_ccddata(name, value):
-    """A Quantity in place of a CCDData, also in a list; other values as they are."""
+    """A Quantity in place of a CCDData, also in a list, in ADU if it is in count or DN; other values as they are."""
     if isinstance(value, list | tuple):
         return [_without_ccddata(name, one) for one in value]
     if not isinstance(value, NDData) or value.unit is None:
-        return value
+        return named_adu(value)
     n_masked = 0 if value.mask is None else np.count_nonzero(value.mask)
     if n_masked:
         raise InputError(
             f"{name} must not be masked; got {n_masked} masked values: fill them, and mask these pixels in the "
             "exposures"
         )
-    return u.Quantity(value.data, value.unit)
+    return named_adu(u.Quantity(value.data, value.unit))
+
+
+def _check_given(values, given):
+    """Raise `InputError` if an exposure with an uncertainty has no read noise or gain, with the reason for it."""
+    examples = {"readnoise": "5 * u.electron", "gain": "2.5 * u.electron / u.adu"}
+    if given.count_unit == u.electron:
+        del examples["gain"]
+    missing = [name for name in examples if values[name] is None]
+    if given.uncertainty is not None and missing:
+        name = missing[0]
+        raise InputError(
+            f"{name} must be given, such as {examples[name]}, although {given.name} has an uncertainty; got None: {WHY}"
+        )
 
 
 def _is_subtracted(value, bias):

@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from crstack.exceptions import InputError
 from crstack.files.units import check_unit
+from crstack.utils.adu import named_adu
 
 __all__ = [
     "USUAL_KEYWORDS",
@@ -97,7 +98,7 @@ class Keyword:
         object.__setattr__(self, "name", self.name.strip().upper())
         if self.unit is not None:
             try:
-                object.__setattr__(self, "unit", u.Unit(self.unit))
+                object.__setattr__(self, "unit", named_adu(u.Unit(self.unit)))
             except (ValueError, TypeError):
                 raise InputError(f"unit of keyword {self.name} must be a unit of astropy; got {self.unit!r}") from None
 
