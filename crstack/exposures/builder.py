@@ -8,6 +8,7 @@ import numpy as np
 
 from crstack.exceptions import InputError
 from crstack.exposures.as_read import AsRead
+from crstack.exposures.bad_values.common_bits import CommonBits
 from crstack.exposures.bad_values.flagged_hits import Flags, warn_of_flagged_hits
 from crstack.exposures.bad_values.saturation import find_plateau, limit_with_noise
 from crstack.exposures.cube import Exposures
@@ -46,7 +47,7 @@ class Builder:
         self.cube = self.first = self.noise = None
         self.read: list[ReadExposure] = []
         self.plateaus = []
-        self.flags = Flags()
+        self.flags, self.bits = Flags(), CommonBits()
         # what extensions of files hold, and how many files have it
         self.extensions: Counter = Counter()
         # pixels that have the same value in all exposures so far
@@ -89,6 +90,7 @@ class Builder:
             out=self.cube[number - 1],
         )
         self.flags.add(given.mask if given.quality is None else given.quality, given.data, bias, factor)
+        self.bits.add(given.mask_bits if given.quality is None else given.quality)
         if number > 1:
             equal = np.equal(given.data, self.first.data)
             self.same = equal if self.same is None else np.logical_and(self.same, equal, out=self.same)
@@ -197,6 +199,7 @@ class Builder:
         planes = [one.plane.bad for one in read]
         ext, number = next(((ext, n) for (what, ext), n in self.extensions.items() if what == "bad values"), (None, 0))
         of_all = number == self.n
+        self.bits.warn(ext)
         warn_of_flagged_hits(self.flags.hits(self.cube, planes), [one.name for one in read], ext, of_all)
         shape = self.first.shape
         seconds = [one.seconds for one in kept]

@@ -88,6 +88,8 @@ class GivenExposure:
         Name of the extension and the numbers of all images of this name, if there are several; else empty.
     quality : `~numpy.ndarray` or None
         Image of the bits that make values bad, if an extension of the file holds them.
+    mask_bits : `~numpy.ndarray` or None
+        The mask of an object as it is given, if it is an image of integers.
     extensions : dict
         Extension of the file that holds "bad values" and "uncertainties", if one does.
     """
@@ -105,6 +107,7 @@ class GivenExposure:
     unused: tuple = ()
     twins: tuple = ()
     quality: np.ndarray | None = None
+    mask_bits: np.ndarray | None = None
     extensions: dict = field(default_factory=dict)
 
     @property
@@ -150,6 +153,7 @@ class GivenExposure:
             mask=cut(self.mask),
             saturated=cut(self.saturated),
             quality=cut(self.quality),
+            mask_bits=cut(self.mask_bits),
             uncertainty=uncertainty,
             header=header,
             wcs=wcs,

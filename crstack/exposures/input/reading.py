@@ -258,7 +258,8 @@ def _from_nddata(ndd, name, reading):
         # CCDData of an array and a header has its coordinates in the header alone
         rest, wcs = split_wcs(header)
         header = header if wcs is None else rest
-    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, wcs, limit)
+    bits = None if ndd.mask is None else _bits_of_mask(ndd.mask, data.shape)
+    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, wcs, limit, mask_bits=bits)
 
 
 def _mask_of_nddata(mask, shape, name):
@@ -270,6 +271,12 @@ def _mask_of_nddata(mask, shape, name):
         mask = mask.reshape(mask.shape[-2:]) if mask.ndim > 2 and mask.size == shape[0] * shape[1] else mask
         check_image_shape(f"mask of {name}", mask.shape, shape)
     return np.broadcast_to(mask, shape)
+
+
+def _bits_of_mask(mask, shape):
+    """The mask of an exposure as an image of integers (ny, nx); None if it holds others."""
+    bits = np.asarray(without_mask(mask)[0])
+    return bits.reshape(shape) if bits.dtype.kind in "iu" and bits.size == shape[0] * shape[1] else None
 
 
 def _uncertainty_of_nddata(uncertainty, shape, name):
