@@ -11,6 +11,11 @@ from crstack.utils.normal import FWHM_PER_SIGMA, SIGMA_PER_MAD
 
 __all__ = ["central", "sentences_of_shifts"]
 
+#: remedy where stars are aligned: a bright object that moves over them, such as a comet, decides on the measured shift
+UNLESS_OBJECT = (
+    "If the stars are aligned already, and a bright object such as a comet moves over them, the shift is that of the "
+    "object: mask it in each exposure"
+)
 #: shift (pixels) that blurs a combination
 SHIFT = 1.0
 #: shift of a corner against the centre from which its description, linear in the shift, is not good enough
@@ -68,7 +73,7 @@ def sentences_of_shifts(masks, exposures, known):
         found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
         sentences.append(
             f"the exposures are not aligned: {found}, from {zero}. {hits} combined images are blurred: align the "
-            "exposures first"
+            f"exposures first. {UNLESS_OBJECT}"
         )
         fixed = sentence_of_fixed_pixels(exposures)
         sentences += [] if fixed is None else [fixed]

@@ -183,7 +183,8 @@ def _of_nod(exposures, measured):
             return (
                 f"traces lie at another place than in {exposures.names[0]}: {moved}. Was the target nodded along the "
                 "slit? The traces are flagged, and combined images lack the target: align the exposures first, or make "
-                "a stack of each position"
+                "a stack of each position. In images of a field, an extended object such as a comet moves: mask it in "
+                "each exposure, and do not align the stars again"
             )
     return None
 

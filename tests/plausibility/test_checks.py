@@ -158,6 +158,8 @@ def test_a_shift_that_was_seen_is_named_unless_it_is_measured():
     (sentence,) = implausibilities(masks_with((0.0, 0.0, 0.0)), loaded)
     found = "not aligned: exposure 2 by (+7.0, -1.0) pixels, from the others. Unless the offsets are given"
     assert found in sentence
+    assert "If the stars are aligned already, and a bright object such as a comet moves over them" in sentence
+    assert sentence.endswith("mask it in each exposure")
 
 
 def test_many_more_pixels_hit_twice_than_by_chance():
