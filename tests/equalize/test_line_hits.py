@@ -50,3 +50,42 @@ def test_a_track_along_a_line_that_is_not_brighter_is_a_hit(length):
     assert hits.hits_in(left)[100 : 100 + length, PLACE].all()
     hits.replace_in(left)
     assert np.abs(left).max() < 20
+
+
+def tilted_line():
+    """A common image (ny, nx) with a tilted line, and its line."""
+    line = 1500 * np.exp(-0.5 * ((X - 40 - 0.018 * Y) / 1.4) ** 2)
+    return (25 + line).astype(np.float32), line
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+def test_the_end_of_a_tilted_line_is_no_hit(axis):
+    """The fit of a line may fail near an edge, where the line crosses few pixels of each column."""
+    common, line = tilted_line()
+    limit = (4 * np.sqrt(common + 20)).astype(np.float32)
+    left = np.random.default_rng(3).normal(size=SHAPE) * np.sqrt(common + 20)
+    left += 0.2 * line * (Y >= 357)
+    hits = np.zeros(SHAPE)
+    hits[380, 10:22] = 500
+    # a track along the line, and one across its end
+    hits[200:215, 44] = 900
+    hits[390, 42:54] = 1200
+    left = (left + hits).astype(np.float32)
+    if axis == "x":
+        common, limit, left, hits = common.T, limit.T, left.T, hits.T
+    found = LineHits(common, limit).hits_in(left)
+    assert found[hits > 0].all()
+    assert np.count_nonzero(found & (hits == 0)) < 20
+
+
+@pytest.mark.parametrize("length", [12, 24, 40])
+def test_a_track_along_a_tilted_line_is_a_hit(length):
+    common = tilted_line()[0]
+    limit = (4 * np.sqrt(common + 20)).astype(np.float32)
+    left = np.random.default_rng(4).normal(size=SHAPE) * np.sqrt(common + 20)
+    hits = np.zeros(SHAPE)
+    hits[398 - length : 398, 47] = 700
+    hits[100 : 100 + length, 42] = 700
+    found = LineHits(common, limit).hits_in((left + hits).astype(np.float32))
+    assert found[hits > 0].mean() > 0.9
+    assert np.count_nonzero(found & (hits == 0)) <= 2
