@@ -13,9 +13,8 @@ __all__ = ["LineHits"]
 ACROSS = 51
 #: largest tilt of a line (pixels across it), and pixels along it that must be brighter, because no hit is so long
 TILT, LONG = 7, 264
-#: a row is examined if at least this share of this length looks hit, or this share of a piece of so many pixels: a line
-#: whose excess is near the limit looks hit in some pieces only
-SHARE, SHARE_OF_PIECE, PIECE = 0.25, 0.75, 32
+#: least share of this length that looks hit in a row that is examined
+SHARE = 0.25
 #: length (pixels) of a shorter piece of a line that is in the image
 SHORTEST = 12
 #: a line may be brighter by at most this factor of its height in the common image, which may be that of its faintest
@@ -90,25 +89,24 @@ class LineHits:
 
         Rows are along the axis.
         """
-        rows = _beside(_mostly_hit(hit) | _partly_hit(hit))
+        rows = _rows_mostly_hit(hit)
         if len(rows):
             limit = self._height_and_limit(axis)[1]
             brighter = self._brighter(left, rows, axis)
             hit[rows] &= left[rows] - brighter > limit[rows]
             # where hits are left all along, no line explains them: an object was moved there
-            brighter[np.isin(rows, _beside(_mostly_hit(hit)))] = 0
+            brighter[np.isin(rows, _rows_mostly_hit(hit))] = 0
             lines[rows] = np.maximum(lines[rows], brighter)
 
     def _keep_over_curved(self, hit, left, lines, axis, course):
         """The same where lines have a course that is not straight."""
-        along = course.taken(hit.T).T
-        rows = _beside(_mostly_hit(along, course.lengths) | _partly_hit(along))
+        rows = _rows_mostly_hit(course.taken(hit.T).T, course.lengths)
         if len(rows):
             limit = self._limit if axis == "x" else self._limit.T
             straight = np.zeros((course.width, hit.shape[1]), np.float32)
             straight[rows] = self._brighter(course.straightened(left.T).T, rows, axis)
             hit &= left - course.bent(straight.T).T > limit
-            straight[_beside(_mostly_hit(course.taken(hit.T).T, course.lengths))] = 0
+            straight[_rows_mostly_hit(course.taken(hit.T).T, course.lengths)] = 0
             np.maximum(lines, course.bent(straight.T).T, out=lines)
 
     def _brighter(self, left, rows, axis):
@@ -132,26 +130,14 @@ class LineHits:
         return self._along[axis]
 
 
-def _mostly_hit(hit, lengths=None):
-    """Rows that look hit in a large part of the length of a line, bool (ny,).
+def _rows_mostly_hit(hit, lengths=None):
+    """Numbers (n,) of the rows that look hit in a large part of the length of a line, and of those beside.
 
-    Rows may have ``lengths`` of their own.
+    Rows may have ``lengths`` (ny,) of their own.
     """
     length = hit.shape[1] if lengths is None else np.maximum(lengths, SHORTEST)
-    return np.count_nonzero(hit, axis=1) >= SHARE * np.minimum(LONG, length)
-
-
-def _partly_hit(hit):
-    """Rows that look hit in a large part of a piece of some pixels, bool (ny,)."""
-    n = max(round(hit.shape[1] / PIECE), 1)
-    edges = np.linspace(0, hit.shape[1], n + 1).round().astype(int)
-    number = np.add.reduceat(hit.view(np.uint8), edges[:-1], axis=1)
-    return (number >= SHARE_OF_PIECE * np.diff(edges)).any(axis=1)
-
-
-def _beside(rows):
-    """Numbers (n,) of some rows, bool (ny,), and of those beside them."""
-    return np.flatnonzero(ndimage.maximum_filter1d(rows, TILT))
+    mostly = np.count_nonzero(hit, axis=1) >= SHARE * np.minimum(LONG, length)
+    return np.flatnonzero(ndimage.maximum_filter1d(mostly, TILT))
 
 
 def _brighter_along(left):
