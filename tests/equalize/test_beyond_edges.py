@@ -140,3 +140,27 @@ def test_a_hit_whose_brightest_row_is_inside_adds_nothing(brightest):
     noise = variance.copy()
     add_light_from_beyond(noise, left, variance, np.zeros_like(left), variance / 3)
     np.testing.assert_array_equal(noise, variance)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_a_track_between_stars_adds_nothing(turn):
+    """The stars are in all exposures, so that their light in the common image excluded nothing within several pixels.
+
+    One exposure has wider images of the first star. The track hardly has charge in the next row.
+    """
+    rows, columns = np.indices((30, 60))
+
+    def light_of(place, sigma, total):
+        return total * np.exp(-((columns - place) ** 2 + (rows + 1) ** 2 - 1) / (2 * sigma**2))
+
+    common, left = light_of(24, 1.2, 4000.0) + light_of(40, 1.2, 2000.0), light_of(24, 1.35, 2000.0)
+    variance = 100 + common
+    noises = []
+    for track in (0.0, 600.0):
+        left[:2, 28:36] += np.array([[track], [track / 40]])
+        noise = np.zeros_like(left)
+        add_light_from_beyond(*(np.rot90(one, turn) for one in (noise, left, variance, common, variance / 3)))
+        noises.append(noise)
+    assert (noises[0][0, 22:27] > 500**2).all()
+    np.testing.assert_array_equal(noises[1][:, 28:], 0)
+    assert (noises[1][0, 22:26] > 500**2).all()

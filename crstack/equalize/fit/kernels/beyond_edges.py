@@ -20,6 +20,8 @@ ROUGH, NOISE = 0.3, 4.0
 #: the light is at most this number of standard deviations of a value, plus this multiple of the light in the common
 #: image beyond its noise: the wings of a star are in the narrower exposures too, those of a hit are not
 FAINT, STEEPEST = 5.0, 30.0
+#: it is at most the same plus this multiple of the light in the next row or column: that of a star reaches inwards
+INWARDS = 15.0
 #: light in the common image up to this number of standard deviations of a value is noise: twice the error of a median
 #: of ``ALONG`` values
 DOUBTFUL = 1.1
@@ -40,12 +42,22 @@ def light_of_all(common, error):
     return ndimage.maximum_filter1d(light.clip(0), 2 * ALONG + 1)
 
 
+def reaches_inwards(light, sigma):
+    """Where (nx) the light (DEPTH, nx) along an edge is as bright in the second row as that of a star would be.
+
+    A track along the edge may lie beside a star that all exposures show: its rows are compared at each place, and the
+    common image within several places.
+    """
+    return light[0] < FAINT * sigma + INWARDS * light[1]
+
+
 def add_light_from_beyond(noise, left, variance, common, error):
     """Add the square of the light of stars beyond the edges to a variance, in place.
 
     A star beyond the edge is not in the common image, and no kernel describes its light. It is in the exposures of
     widest seeing, falls inwards, and is smooth along the edge. A hit beside the edge is brighter further inside. The
-    others have some of the light of a star. Lines and traces that reach the edge have the same residual further inside.
+    others have some of the light of a star, and so has the next row. Lines and traces that reach the edge have the same
+    residual further inside.
 
     Parameters
     ----------
@@ -69,4 +81,5 @@ def add_light_from_beyond(noise, left, variance, common, error):
         of_star = light[0] < FAINT * sigma[0] + STEEPEST * light_of_all(seen_by_all, of_all)
         of_star &= (light[1:] < light[0] + NOISE * np.sqrt(known[1:DEPTH] + light[1:])).all(axis=0)
         seen = ndimage.maximum_filter1d(seen, ALONG) & ndimage.minimum_filter1d(of_star, 2 * ALONG + 1)
+        seen &= ndimage.minimum_filter1d(reaches_inwards(light, sigma[0]), ALONG)
         own[:DEPTH] += np.where(seen, np.square(light), 0)
