@@ -238,6 +238,34 @@ class Counts:
             values[i] *= worth
         return values, expected
 
+    def own_share_at(self, where: tuple[np.ndarray, np.ndarray], signal: np.ndarray, usual: np.ndarray) -> np.ndarray:
+        """Share of the variance of values that is the error of what is expected of their exposures.
+
+        Parameters
+        ----------
+        where : tuple of `~numpy.ndarray`
+            Rows and columns (M,) of the pixels.
+        signal : `~numpy.ndarray`
+            (M,), in electrons.
+        usual : `~numpy.ndarray`
+            (N,) the typical variances of the exposures without that of the photons: what exceeds them is the error.
+
+        Returns
+        -------
+        share : `~numpy.ndarray`
+            (N, M), from 0 to 1; 0 for an exposure whose variance includes that of its photons.
+        """
+        share = np.zeros((len(self.data), len(where[0])))
+        for i in range(len(share)):
+            if isinstance(self.variance, tuple) and (self.poisson is None or self.poisson[i]):
+                scale, shift, variance = (
+                    at_pixels(self._of(*of), where)
+                    for of in ((self.scales, i, 1.0), (self.shifts, i, 0.0), (self.variance, i, 0.0))
+                )
+                photons = np.maximum(scale * signal + shift, self.data[i][where]).clip(0)
+                share[i] = np.maximum(variance - usual[i], 0) / (variance + photons)
+        return share
+
     def combined_scales_at(self, where: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Change (N, M) of the expected values of `combined_at` for one electron of common signal.
 

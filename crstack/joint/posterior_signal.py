@@ -113,7 +113,8 @@ def _for_noises(population, ends):
 def signal_shift(counts, candidates, signal, chance):
     """Expected mean of all exposures minus the mean of the values weighted by their probability to be clean.
 
-    If the exposures are not equivalent, the latter mean depends on which of them are excluded.
+    If the exposures are not equivalent, the latter mean depends on which of them are excluded. Where it is not known
+    what to expect of an exposure, its value shows it, as far as this is clean.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def signal_shift(counts, candidates, signal, chance):
         float32 (ny, nx), electrons of the combined image; 0 where no value can be hit.
     """
     which = np.flatnonzero(maybe_hit(chance))
-    shift = zero_image(counts.data.shape[1:])
+    shift, (usual, _, _) = zero_image(counts.data.shape[1:]), counts.typical()
 
     def work(here):
         some = which[here]
@@ -143,6 +144,7 @@ def signal_shift(counts, candidates, signal, chance):
             valid = ~counts.bad[:, *where]
             likely = np.where(valid, likely, 1)
         mean, _, count = posterior_mean(values, likely, np.ones_like(values))
+        expected += (1 - likely) * counts.own_share_at(where, signal[some], usual) * (values - expected)
         wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
         shift[where] = np.where(count > 0, wanted - mean, 0)
 

@@ -8,9 +8,10 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
-from crstack.equalize.fit.common_image import fill_what_enters
+from crstack.equalize.fit.common_image import fill_what_enters, scene_of_two
+from crstack.equalize.fit.kernels.unseen import most_light_in_corners
 from crstack.equalize.settings import Equalization
-from crstack.equalize.terms.steps import shown_by_two
+from crstack.equalize.terms.steps import corners_of_one, shown_by_two
 from crstack.exceptions import CRStackWarning
 
 
@@ -131,3 +132,66 @@ def test_the_scene_that_two_exposures_show():
     rows, columns = shown_by_two((10, 10), [(12, 0), (-12, 0)])
     assert rows == slice(0, 10)
     assert columns.start == columns.stop
+
+
+#: dithers of which the first exposure alone shows the corners at the first and last pixels
+DITHERS = ((0, 0), (-2, 3), (2, -1))
+
+
+def test_corners_that_one_exposure_alone_shows():
+    """The rows are shown by two exposures and the columns too, but not by the same."""
+    assert shown_by_two((20, 30), DITHERS) == (slice(0, 20), slice(0, 30))
+    rows, columns, inwards = corners_of_one((20, 30), DITHERS)
+    corners = np.zeros((20, 30), bool)
+    corners[rows, columns] = True
+    expected = np.zeros((20, 30), bool)
+    expected[:1, :2] = expected[-3:, -2:] = True
+    np.testing.assert_array_equal(corners, expected)
+    np.testing.assert_array_equal(inwards, np.where(columns < 2, 2, 27))
+    assert not len(corners_of_one((20, 30), [(0, 0), (9, -7)])[0])
+    assert not len(corners_of_one((10, 10), [(12, 0), (-12, 0)])[0])
+
+
+def test_the_common_image_repeats_what_is_beside_such_a_corner():
+    common = np.arange(600.0).reshape(20, 30)
+    found = scene_of_two(common, DITHERS)
+    np.testing.assert_array_equal(found[0, :3], common[0, 2])
+    np.testing.assert_array_equal(found[-3:, -2:], np.repeat(common[-3:, -3:-2], 2, axis=1))
+    np.testing.assert_array_equal(found[1:-3], common[1:-3])
+
+
+def test_light_in_corners_is_limited_by_the_light_beside_them():
+    """The inner pixels of the corner are beside light of 20 electrons, the outer one is beside them."""
+    light, expected, unseen = np.zeros((40, 50)), np.zeros((40, 50)), np.zeros((40, 50), bool)
+    unseen[:2, :2] = True
+    expected[1, 2], light[:2, :2], light[0, 0] = 20.0, 1e3, 1e6
+    # beyond twice the error of 5 electrons
+    known = unseen, expected, np.full((40, 50), 100.0), np.full((40, 50), 25.0)
+    places = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    # 5 standard deviations of 10 electrons, and 30 times the light beyond the noise
+    inner = 5 * 10 + 30 * (20 - 2 * 5)
+    outer = 5 * 10 + 30 * (inner - 2 * 10)
+    np.testing.assert_allclose(most_light_in_corners(light, places, *known), [outer, inner, 50, inner])
+
+
+def test_hits_in_corners_that_one_exposure_alone_shows_are_found():
+    """Their values filled all other exposures, so that the hits were the median."""
+    expected = np.stack([exposures_of_moved_stars(1, step=step)[0] for step in DITHERS])
+    hits = np.zeros_like(expected)
+    hits[0, -3:-1, -1] = 900.0
+    assert masks_of(expected, hits)[0, -3:-1, -1].all()
+
+
+def test_combined_values_where_one_exposure_alone_shows_a_star():
+    """If another exposure may be hit there, the combined value is what is expected, which lacked the star."""
+    expected = exposures_of_moved_stars(step=(-2.2, 1.8))
+    rng = np.random.default_rng(21)
+    cube = rng.poisson(expected) + rng.normal(0, 4, expected.shape)
+    stack = CRStack([CCDData(one.astype("f4"), unit="electron") for one in cube], readnoise=4 * u.electron)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CRStackWarning)
+        stack.detect(JointPosterior())
+        combined = stack.combine("meanjoint")
+    pulls = (combined.data - expected.mean(axis=0)) / np.sqrt(combined.uncertainty.array)
+    # -13 without the value of the star
+    assert np.abs(pulls).max() < 6

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.lines.line_hits import LineHits
-from crstack.equalize.terms.steps import shown_by_two
+from crstack.equalize.terms.steps import corners_of_one, shown_by_two
 from crstack.statistics import sort_exposures
 from crstack.utils.pixels import contrast_of
 
@@ -76,6 +76,10 @@ def scene_of_two(common, steps):
         The same object, if two or more exposures show all of the scene.
     """
     shown = shown_by_two(common.shape, steps)
+    rows, columns, inwards = corners_of_one(common.shape, steps)
+    if len(rows):
+        common = common.copy()
+        common[rows, columns] = common[rows, inwards]
     if common[*shown].shape == common.shape:
         return common
     # exposures that do not overlap show nothing twice; one row or column is then repeated

@@ -22,12 +22,18 @@ from crstack.equalize.fit.kernels.drift import positions_of
 from crstack.equalize.fit.kernels.edge_errors import as_far_as_seen
 from crstack.equalize.fit.kernels.edges_of_others import edge_strips, lower_edge_errors
 from crstack.equalize.fit.kernels.kernel_terms import SIZE, ladder_of, split_kernel
-from crstack.equalize.fit.kernels.unseen import add_unseen, most_light, unseen_light, unseen_pixels
+from crstack.equalize.fit.kernels.unseen import (
+    add_unseen,
+    most_light,
+    most_light_in_corners,
+    unseen_light,
+    unseen_pixels,
+)
 from crstack.equalize.fit.kernels.varying import PARTS, POWERS
 from crstack.equalize.fit.lines.straight_lines import straight_part
 from crstack.equalize.fit.object_part import objects_of, with_own_sky
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
-from crstack.equalize.terms.steps import confirmed_steps, moved, shown_by_two, whole_steps
+from crstack.equalize.terms.steps import confirmed_steps, corners_of_one, moved, shown_by_two, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.medians import median_of_values
 from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
@@ -400,6 +406,8 @@ class ExpectedExposures:
             alike.setdefault(step, []).append(i)
         for step, some in alike.items():
             unseen = unseen_pixels(common.shape, step, shown)
+            corners = self._corners_of(step, common.shape)
+            unseen[corners] = True
             if not unseen.any():
                 continue
             for i in some:
@@ -407,15 +415,26 @@ class ExpectedExposures:
                     # no kernel, and no shift by a pixel
                     self.noises[i] = zero_image(common.shape)
             of_value = moved(variance, step)
-            lights = (self._unseen_of(i, common, of_value, unseen) for i in some)
+            lights = (self._unseen_of(i, common, of_value, unseen, corners) for i in some)
             add_unseen([self.noises[i] for i in some], lights)
 
-    def _unseen_of(self, i, common, variance, unseen):
-        """Light (ny, nx) of exposure ``i`` in the pixels that the common image does not show."""
+    def _corners_of(self, step, shape):
+        """Rows and columns of the pixels of `corners_of_one` in an exposure of a step (dx, dy)."""
+        rows, columns, _ = corners_of_one(shape, self.steps)
+        rows, columns = rows + step[1], columns + step[0]
+        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+        return rows[inside], columns[inside]
+
+    def _unseen_of(self, i, common, variance, unseen, corners):
+        """Light (ny, nx) of exposure ``i`` in unseen pixels, those of its ``corners`` too."""
         left = self._left(i, common, self.changes[i])
         light = unseen_light(np.abs(left) if len(self.levels) == 2 else left.clip(0), unseen)
         expected = self.scale(i) * common + self.changes[i]
-        return most_light(light, unseen, expected, variance, np.float32(OF_MEDIAN / len(self.levels)) * variance)
+        known = unseen, expected, variance, np.float32(OF_MEDIAN / len(self.levels)) * variance
+        most = most_light(light, *known)
+        if len(corners[0]):
+            most[corners] = most_light_in_corners(light, corners, *known)
+        return most
 
     def _left(self, i, common, change):
         """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""

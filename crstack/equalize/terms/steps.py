@@ -11,6 +11,7 @@ from crstack.utils.threads import map_threads
 __all__ = [
     "LARGEST",
     "confirmed_steps",
+    "corners_of_one",
     "entered",
     "incomplete_edges",
     "moved",
@@ -89,6 +90,42 @@ def shown_by_two(shape, steps):
         ends = sorted(min(side - one, side) for one in along)
         box.append(slice(starts[1], max(ends[-2], starts[1])))
     return tuple(box)
+
+
+def corners_of_one(shape, steps):
+    """Pixels in the corners of what `shown_by_two` gives which fewer than two exposures show.
+
+    One exposure may show the same rows as a first one, and another one the same columns, but none the same corner.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (ny, nx).
+    steps : sequence of (int, int)
+        (dx, dy) of each exposure.
+
+    Returns
+    -------
+    rows, columns : `~numpy.ndarray` of int
+        (M,) rows and columns of these pixels, at the pixels of the scene.
+    inwards : `~numpy.ndarray` of int
+        (M,) the closest column that two exposures show in the same row.
+    """
+    rows, columns = (np.arange(side.start, side.stop) for side in shown_by_two(shape, steps))
+    found = [np.zeros((3, 0), int)]
+    with_row, with_column = (
+        np.array([(places + by >= 0) & (places + by < side) for by in along])
+        for places, along, side in zip(
+            (rows, columns), zip(*(one[::-1] for one in steps), strict=True), shape, strict=True
+        )
+    )
+    # most rows are shown by all exposures
+    for k in np.flatnonzero(~with_row.all(axis=0)):
+        two = with_column[with_row[:, k]].sum(axis=0) >= 2
+        if two.any() and not two.all():
+            lacking, known = columns[~two], columns[two]
+            found.append(np.stack([np.full(len(lacking), rows[k]), lacking, np.clip(lacking, known[0], known[-1])]))
+    return tuple(np.concatenate(found, axis=1))
 
 
 def incomplete_edges(steps, reach=0):

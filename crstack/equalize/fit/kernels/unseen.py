@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from crstack.equalize.fit.kernels.beyond_edges import ALONG, FAINT, STEEPEST, smooth_along
 
-__all__ = ["add_unseen", "most_light", "unseen_light", "unseen_pixels"]
+__all__ = ["add_unseen", "most_light", "most_light_in_corners", "unseen_light", "unseen_pixels"]
 
 #: pixels of the opening that leaves the light of stars and removes that of narrower hits; ratio of the light of the
 #: core of an undersampled star to what is left of it
@@ -102,6 +102,41 @@ def most_light(light, unseen, expected, variance, error):
             one = np.minimum(own[row], limit)
             allowed[row] = np.maximum(allowed[row], one)
             beside = one - DOUBTFUL * sigma
+    return most
+
+
+def most_light_in_corners(light, places, unseen, expected, variance, error):
+    """The largest light that stars can have in corners which one exposure alone shows.
+
+    It is limited as in `most_light`, but by the light in the pixels beside a corner, from its inner pixels outwards.
+
+    Parameters
+    ----------
+    light, unseen, expected, variance, error : `~numpy.ndarray`
+        (ny, nx) as for `most_light`.
+    places : tuple of `~numpy.ndarray`
+        Rows and columns (M,) of the pixels in such corners, which are ``unseen`` too.
+
+    Returns
+    -------
+    most : `~numpy.ndarray`
+        (M,) the light, as far as the pixels beside allow it.
+    """
+    rows, columns = places
+    known = (expected - np.median(expected[::SOME, ::SOME]) - DOUBTFUL * np.sqrt(error)).clip(0)
+    # below 0 where it is unknown, with such pixels around the image
+    known = np.pad(np.where(unseen, np.float32(-1), known), 1, constant_values=-1)
+    most, sigmas, left = np.zeros(len(rows), light.dtype), np.sqrt(variance[places]), np.arange(len(rows))
+    while len(left):
+        around = [known[rows[left] + down, columns[left] + across] for down in range(3) for across in range(3)]
+        beside = np.max(around, axis=0)
+        ready, beside = left[beside >= 0], beside[beside >= 0]
+        if not len(ready):
+            break
+        limit = FAINT * sigmas[ready] + STEEPEST * beside
+        most[ready] = np.minimum(light[rows[ready], columns[ready]], limit)
+        known[rows[ready] + 1, columns[ready] + 1] = (most[ready] - DOUBTFUL * sigmas[ready]).clip(0)
+        left = np.setdiff1d(left, ready)
     return most
 
 
