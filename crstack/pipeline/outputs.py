@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 from crstack.exceptions import InputError
-from crstack.files.whole import atomic_path
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.lock import LOCK, DirectoryLock
 from crstack.utils.disk import existing_parent, why_not_writable
@@ -289,8 +288,10 @@ class Outputs:
         stamps = {name: self._stamps[name] for name in names if self._stamps.get(name) is not None}
         content = {"program": f"crstack {crstack_version()}", "algorithm": "sha256", "files": files, "stamps": stamps}
         text = json.dumps(content, indent=1)
-        with atomic_path(self / MANIFEST) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        # among the unfinished files, which the next run removes if this one is killed
+        temporary = self.workplace / f".{MANIFEST}"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self / MANIFEST)
 
     @staticmethod
     def writing(path):

@@ -9,8 +9,9 @@ import pytest
 
 from crstack.boundaries.base import DEFAULT_WEIGHT
 from crstack.exceptions import InputError
+from crstack.pipeline.lock import LOCK
 from crstack.pipeline.mosaic import _joined_names
-from crstack.pipeline.outputs import MANIFEST, Outputs
+from crstack.pipeline.outputs import MANIFEST, WORKPLACE, Outputs
 from crstack.pipeline.questions import Questions
 
 
@@ -33,6 +34,22 @@ def test_the_manifest_lists_files_before_they_are_there(tmp_path):
         publish(outputs, "one.txt", "first")
         listed = json.loads((tmp_path / "out" / MANIFEST).read_text())["files"]
         assert list(listed) == ["one.txt"]
+
+
+def test_unfinished_files_are_in_one_directory(tmp_path, monkeypatch):
+    """A run that is killed leaves nothing else that the next one would not remove."""
+    place, seen, replace = tmp_path / "out", set(), Path.replace
+
+    def noted(path, target):
+        seen.update(one.name for one in place.iterdir() if not one.name.startswith(WORKPLACE))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    with Outputs(place) as outputs:
+        publish(outputs, "one.txt", "first")
+        publish(outputs, "two.txt", "second")
+        outputs.finish()
+    assert seen == {LOCK, MANIFEST, "one.txt", "two.txt"}
 
 
 def written(directory, names):
