@@ -29,7 +29,7 @@ class NoiseModel:
     gain : `~astropy.units.Quantity`, optional
         Electrons per ADU, scalar or image (ny, nx). Needed where ``unit`` is
         ADU; images in electrons use it only to convert a read noise in ADU.
-        `astropy.units.count` and `astropy.units.DN` are other names of ADU.
+        ``astropy.units.count`` and ``astropy.units.DN`` are other names of ADU.
     readnoise : `~astropy.units.Quantity`
         In electrons (ADU are converted), scalar or image (ny, nx).
     unit : `~astropy.units.Unit`, optional
