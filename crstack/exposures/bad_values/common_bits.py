@@ -40,11 +40,11 @@ class CommonBits:
         if flags is None or flags.dtype.kind not in "iu":
             self.shares.append({})
             return
-        flags = flags.astype(np.int64)
+        # the same bits without a sign, and without a copy
+        flags = flags.view(flags.dtype.str.replace("i", "u"))
         all_bits = int(np.bitwise_or.reduce(flags, axis=None))
         self.all_bits |= all_bits
-        # bit 63 is the sign
-        bits = [1 << k for k in range(63) if all_bits >> k & 1]
+        bits = [1 << k for k in range(all_bits.bit_length()) if all_bits >> k & 1]
         self.shares.append({bit: np.count_nonzero(flags & bit) / flags.size for bit in bits})
 
     def warn(self, ext: int | str | None) -> None:
