@@ -87,7 +87,8 @@ def out_of_focus(data, bad, planes):
     Stars are compact structures of most exposures. The images of up to 40 of the brightest are divided by their light,
     and the median image of each exposure is compared with that of the sharpest half. Hits and neighbours are not in a
     median image. It is centred on its own light, so that shifts change nothing. A trail is longer in one direction, and
-    does not count. Light that was added to an exposure, such as fringes or a leak, is the same around bright and faint
+    does not count. If the sharp images are not round, they are pieces of traces and lines of spectra: second-order
+    light beside them looks like a wide profile, but nothing is out of focus. Light that was added to an exposure, such as fringes or a leak, is the same around bright and faint
     stars. It widens the profile of the brighter half of the stars less than that of all, and a profile of any shape
     must be wide in both.
     """
@@ -100,9 +101,11 @@ def out_of_focus(data, bad, planes):
     if len(known) < 2 or len(known) < len(data) / 2:
         return {}
     sharp = sorted(known, key=lambda one: one.half)[: (len(known) + 1) // 2]
-    half, peaked = (float(median_of_values([getattr(one, name) for one in sharp])) for name in ("half", "peaked"))
+    half, peaked, roundness = (
+        float(median_of_values([getattr(one, name) for one in sharp])) for name in ("half", "peaked", "roundness")
+    )
     found = {}
-    if half > COMPACT:
+    if half > COMPACT or roundness < ROUND:
         return found
     for i, one in enumerate(profiles):
         if one is None or one.roundness < ROUND:

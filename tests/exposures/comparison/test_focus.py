@@ -97,6 +97,18 @@ def test_light_that_one_exposure_has_more_is_no_defocus(size):
     assert not any("focus" in one for one in messages(images))
 
 
+@pytest.mark.parametrize("n", [3, 5])
+def test_second_order_light_of_spectra_is_no_defocus(n):
+    """Pieces of lines are longer than wide. Light beside them in one exposure is added, not spread."""
+    lines, added = np.full(SHAPE, 100.0), np.zeros(SHAPE)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    for y in range(30, SHAPE[0] - 30, 60):
+        for x in range(40, SHAPE[1] - 30, 45):
+            lines += 1500 * np.exp(-(((columns - x) / 1.6) ** 2) / 2 - (np.abs(rows - y) / 4) ** 4)
+            added += 400 * np.exp(-np.hypot(columns - x, rows - y) ** 4 / 2e4)
+    assert messages(exposed([lines] * (n - 1) + [lines + added])) == []
+
+
 def test_a_trail_is_not_out_of_focus():
     sharp = field(lambda radius: moffat(radius, 3.0))
     trail = np.mean([field(lambda radius: moffat(radius, 3.0), shift=(step, 0)) for step in range(-4, 5)], axis=0)
