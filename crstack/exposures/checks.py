@@ -26,7 +26,9 @@ from crstack.exposures.left_out import (
     without_shadows,
     without_wrapped_values,
 )
+from crstack.exposures.scatter.no_negative_values import share_of_zeros, warn_of_no_negative_values
 from crstack.exposures.scatter.noise_checks import compare_noise
+from crstack.exposures.scatter.photons import counted_photons
 from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
 
@@ -34,6 +36,9 @@ __all__ = ["checked"]
 
 #: step of the rows and columns whose median is the level of an exposure
 STEP = 7
+
+#: largest difference of a step of the values from one electron for which it may be one photon
+ONE_ELECTRON = 0.1
 
 #: values of single exposures that are left out, as words for the log
 LOW = "values that are far below their surroundings and the other exposures"
@@ -67,16 +72,19 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     Warns
     -----
     CRStackWarning
-        If headers name different filters, gratings or gains. If exposures are saturated, unsigned integers were read as
-        signed ones, or values above 16 bits have wrapped. If rows repeat others, pixels are dead, or part of an
-        exposure is blank or has less light than in the others. If an exposure lacks the structures of the others. If
-        the scatter disagrees with the noise.
+        If no value is below 0 where the read noise gives many. If headers name different filters, gratings or gains. If
+        exposures are saturated, unsigned integers were read as signed ones, or values above 16 bits have wrapped. If
+        rows repeat others, pixels are dead, or part of an exposure is blank or has less light than in the others. If an
+        exposure lacks the structures of the others. If the scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
     warn_of_setups(exposures.own_headers, exposures.names)
     if exposures.unit == u.adu and not any(one is not None for one in exposures.variances):
         warn_of_gains(exposures.own_headers, exposures.names)
-    exposures = without_repeated_lines(without_blank_parts(exposures, read))
+    zeros, expected = share_of_zeros(exposures)
+    unlike = warn_of_no_negative_values(exposures, zeros, expected)
+    exposures = replace(exposures, doubted=exposures.doubted or unlike)
+    exposures = without_repeated_lines(without_blank_parts(exposures, read, zeros))
     coarse = signed = False
     if read is not None:
         signed = warn_of_signed_integers(exposures, read.first)
@@ -91,7 +99,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
         exposures = without_low(exposures, find_low_values(exposures), LOW)
         exposures = without_dark_lines(exposures)
         # few whole numbers do not scatter as normal values do
-        exposures = _with_checked_noise(exposures, bias_given, scatter=not (coarse or signed))
+        exposures = _with_checked_noise(exposures, bias_given, scatter=not (coarse or signed or unlike))
     return exposures if unused is None else unused.beside(exposures)
 
 
@@ -143,14 +151,26 @@ def _with_rounding(exposures, read):
         then = f"The noise of rounding, {np.sqrt(added):.2g} {read.unit}, is added to it. " if added else ""
         warn_user(
             f"the noise is below one step of the values: it is {stated:.2g} {read.unit}, and a step is {digit:.3g}. "
-            f"Many values are equal. {then}Faint hits may be missed, or flagged where there are none. Check gain, read "
-            "noise and unit"
+            f"Many values are equal. {then}Faint hits may be missed, or flagged where there are none. "
+            f"{_check_of_steps(exposures, digit * seconds)}"
         )
         exposures = replace(exposures, doubted=True)
     if not added:
         return exposures, coarse
     electrons = added * (float(np.median(noise.electrons_per_unit)) * seconds) ** 2
     return replace(exposures, missing=(electrons,) * len(exposures)), coarse
+
+
+def _check_of_steps(exposures, digit):
+    """What to check where the noise is below one step of the values, which is ``digit``."""
+    electrons = digit * float(np.median(exposures.noise.electrons_per_unit))
+    check = "check gain, read noise and unit"
+    if abs(electrons - 1) > ONE_ELECTRON or counted_photons(exposures) is None:
+        return check.capitalize()
+    return (
+        "If the detector counts photons, this is right, and a hit of few electrons cannot be distinguished from light. "
+        f"If not, {check}"
+    )
 
 
 def _median_of_valid(exposures, i):

@@ -34,7 +34,7 @@ def digit_of(image):
     return float(steps.min()) if len(steps) else None
 
 
-def side_of_blocks(digit, sigma, n_pixels):
+def side_of_blocks(digit, sigma, n_pixels, zeros=0.0):
     """Side of the smallest square of one value that noise does not give.
 
     Parameters
@@ -45,6 +45,8 @@ def side_of_blocks(digit, sigma, n_pixels):
         Least standard deviation of the values, the read noise, in the same unit.
     n_pixels : int
         Size of the image.
+    zeros : float, optional
+        Probability that a value is 0 by counting photons, or because values below 0 were set to 0.
 
     Returns
     -------
@@ -57,7 +59,7 @@ def side_of_blocks(digit, sigma, n_pixels):
     """
     if not digit:
         return SMALLEST
-    one_value = 2 * ndtr(digit / (2 * sigma)) - 1 if sigma > 0 else 1.0
+    one_value = max(2 * ndtr(digit / (2 * sigma)) - 1, zeros) if sigma > 0 else 1.0
     if one_value == 1:
         return None
     number = np.log(BY_CHANCE / n_pixels) / np.log(max(one_value, 1e-30))

@@ -18,9 +18,15 @@ from crstack.utils.warn import warn_user
 __all__ = ["without_blank_parts"]
 
 
-def without_blank_parts(exposures, read):
-    """Mark blocks of one value as bad, and saturated values."""
-    side = BLOCK if read is None else side_of_blocks(digit_of(read.first), least_noise(exposures), read.first.size)
+def without_blank_parts(exposures, read, zeros=0.0):
+    """Mark blocks of one value as bad, and saturated values.
+
+    ``zeros`` is the share of values that are 0 where the noise gives no value below 0: counts of photons are often 0.
+    """
+    side = BLOCK
+    if read is not None or zeros:
+        first = exposures.data[0] if read is None else read.first
+        side = side_of_blocks(digit_of(first), least_noise(exposures), first.size, zeros)
     blank = map_threads(lambda plane: None if side is None else blank_part(plane, side), exposures.data)
     raw = None if side is None or read is None else blank_part(read.first, side)
     if raw is not None and (raw & read.same).any():

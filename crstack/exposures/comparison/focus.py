@@ -88,9 +88,9 @@ def out_of_focus(data, bad, planes):
     and the median image of each exposure is compared with that of the sharpest half. Hits and neighbours are not in a
     median image. It is centred on its own light, so that shifts change nothing. A trail is longer in one direction, and
     does not count. If the sharp images are not round, they are pieces of traces and lines of spectra: second-order
-    light beside them looks like a wide profile, but nothing is out of focus. Light that was added to an exposure, such as fringes or a leak, is the same around bright and faint
-    stars. It widens the profile of the brighter half of the stars less than that of all, and a profile of any shape
-    must be wide in both.
+    light beside them looks like a wide profile, but nothing is out of focus. Light that was added to an exposure, such
+    as fringes or a leak, is the same around bright and faint stars. It widens the profile of the brighter half of the
+    stars less than that of all, and a profile of any shape must be wide in both.
     """
     places = _stars(planes, data.shape[1:])
     if len(places) < FEWEST:

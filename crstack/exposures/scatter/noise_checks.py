@@ -13,6 +13,7 @@ from crstack.exposures.scatter.noise_causes import (
 from crstack.exposures.scatter.noise_of_one import levels_of, of_another_level, warn_of_smoothed
 from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs
 from crstack.exposures.scatter.noisy_one import noisy_ones
+from crstack.exposures.scatter.photons import counted_photons
 from crstack.exposures.scatter.same_noise import warn_of_same_noise
 from crstack.utils.medians import median_of_values
 from crstack.utils.warn import warn_user
@@ -27,6 +28,8 @@ TOO_MUCH, TOO_LITTLE = 1.4, 0.87
 NO_COUNTS = 1e-4
 #: ratio below which the exposures may be one that was reduced in several ways
 OF_COPIES = 0.1
+#: largest ratio that peaks at whole photons give: the difference of two counts is often 1, and seldom 0
+OF_PEAKS = 2.0
 #: level in units of the read noise, below 0, that gives a warning; the same for the darkest blocks of an exposure
 BELOW_BIAS, DARKEST_BELOW_BIAS = 10, 1.0
 #: exposures are scaled to one level if their levels differ by more than this fraction. Structures of the pixels were
@@ -126,6 +129,8 @@ def _compare_all(exposures, sample, which, bias_given, smoothed):
     sigma = np.sqrt(sigma)
     scatter = ratio * sigma
     own = any(variance is not None for variance in exposures.variances)
+    if _of_photons(exposures, sigma, ratio):
+        return False
     source = "their uncertainties" if own else "gain and read noise"
     unit = exposures.unit
     numbers = (
@@ -151,6 +156,18 @@ def _compare_all(exposures, sample, which, bias_given, smoothed):
             causes += ". If all of these are right, are the exposures one, reduced in several ways?"
     warn_user(f"{numbers}{causes}")
     return True
+
+
+def _of_photons(exposures, sigma, ratio):
+    """Whether peaks at whole photons explain a scatter of ``ratio`` times the noise ``sigma``.
+
+    The scatter is a median of differences. If most values lie in the peak of 0 photons, it is that of the read noise.
+    If they lie in few peaks, it is larger than that of normal values.
+    """
+    if counted_photons(exposures) is None:
+        return False
+    readnoise = float(np.median(exposures.noise.readnoise_in_unit))
+    return TOO_LITTLE * readnoise < ratio * sigma < OF_PEAKS * sigma
 
 
 def _warn_of_bias(exposures, level):

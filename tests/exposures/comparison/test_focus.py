@@ -105,7 +105,7 @@ def test_second_order_light_of_spectra_is_no_defocus(n):
     for y in range(30, SHAPE[0] - 30, 60):
         for x in range(40, SHAPE[1] - 30, 45):
             lines += 1500 * np.exp(-(((columns - x) / 1.6) ** 2) / 2 - (np.abs(rows - y) / 4) ** 4)
-            added += 400 * np.exp(-np.hypot(columns - x, rows - y) ** 4 / 2e4)
+            added += 400 * np.exp(-(np.hypot(columns - x, rows - y) ** 4) / 2e4)
     assert messages(exposed([lines] * (n - 1) + [lines + added])) == []
 
 
