@@ -238,8 +238,10 @@ class Counts:
             values[i] *= worth
         return values, expected
 
-    def own_share_at(self, where: tuple[np.ndarray, np.ndarray], signal: np.ndarray, usual: np.ndarray) -> np.ndarray:
-        """Share of the variance of values that is the error of what is expected of their exposures.
+    def own_errors_at(
+        self, where: tuple[np.ndarray, np.ndarray], signal: np.ndarray, usual: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Errors of what is expected of each exposure, and their share of the variance of its values.
 
         Parameters
         ----------
@@ -252,19 +254,31 @@ class Counts:
 
         Returns
         -------
+        error : `~numpy.ndarray`
+            (N, M), in electrons squared of the combined image.
         share : `~numpy.ndarray`
-            (N, M), from 0 to 1; 0 for an exposure whose variance includes that of its photons.
+            (N, M), from 0 to 1.
+
+        Notes
+        -----
+        Both are 0 for an exposure whose variance includes that of its photons.
         """
-        share = np.zeros((len(self.data), len(where[0])))
+        error, share = np.zeros((2, len(self.data), len(where[0])))
         for i in range(len(share)):
             if isinstance(self.variance, tuple) and (self.poisson is None or self.poisson[i]):
-                scale, shift, variance = (
+                scale, shift, variance, worth = (
                     at_pixels(self._of(*of), where)
-                    for of in ((self.scales, i, 1.0), (self.shifts, i, 0.0), (self.variance, i, 0.0))
+                    for of in (
+                        (self.scales, i, 1.0),
+                        (self.shifts, i, 0.0),
+                        (self.variance, i, 0.0),
+                        (self.worth, i, 1.0),
+                    )
                 )
                 photons = np.maximum(scale * signal + shift, self.data[i][where]).clip(0)
-                share[i] = np.maximum(variance - usual[i], 0) / (variance + photons)
-        return share
+                own = np.maximum(variance - usual[i], 0)
+                error[i], share[i] = worth**2 * own, own / (variance + photons)
+        return error, share
 
     def combined_scales_at(self, where: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Change (N, M) of the expected values of `combined_at` for one electron of common signal.

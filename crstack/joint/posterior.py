@@ -210,7 +210,7 @@ def joint_posterior(
     which, everywhere = hit_everywhere(counts, candidates, field, population)
     field.chance[:, which] = everywhere + (1 - everywhere) * field.chance[:, which]
     signal, variance = posterior_signal(field, candidates, population, maybe_hit(field.chance))
-    of_signal = signal_variance(counts, candidates, variance, field.chance)
+    of_signal = signal_variance(counts, candidates, signal, variance, field.chance)
     shift = signal_shift(counts, candidates, signal, field.chance)
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # rounded as stored, so that a later threshold gives the same mask

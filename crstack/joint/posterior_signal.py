@@ -144,7 +144,8 @@ def signal_shift(counts, candidates, signal, chance):
             valid = ~counts.bad[:, *where]
             likely = np.where(valid, likely, 1)
         mean, _, count = posterior_mean(values, likely, np.ones_like(values))
-        expected += (1 - likely) * counts.own_share_at(where, signal[some], usual) * (values - expected)
+        _, share = counts.own_errors_at(where, signal[some], usual)
+        expected += (1 - likely) * share * (values - expected)
         wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
         shift[where] = np.where(count > 0, wanted - mean, 0)
 
@@ -152,12 +153,15 @@ def signal_shift(counts, candidates, signal, chance):
     return shift
 
 
-def signal_variance(counts, candidates, variance, chance):
-    """Variance of the mean of all exposures by that of the posterior signal.
+def signal_variance(counts, candidates, signal, variance, chance):
+    """Variance of the mean of all exposures by that of the posterior signal, and by errors of what is expected of each.
+
+    An exposure may hold light that no other one shows. Where its value is hit, the error of what is expected of it
+    remains. Where its value is clean, the value measures this light.
 
     Parameters
     ----------
-    counts, candidates, chance
+    counts, candidates, signal, chance
         As for `signal_shift`.
     variance : `~numpy.ndarray`
         (M,) variance of the posterior signal of the candidates, electrons squared.
@@ -168,13 +172,17 @@ def signal_variance(counts, candidates, variance, chance):
         float32 (ny, nx), electrons squared of the combined image; 0 where no value can be hit.
     """
     which = np.flatnonzero(maybe_hit(chance))
-    image = zero_image(counts.data.shape[1:])
+    image, (usual, _, _) = zero_image(counts.data.shape[1:]), counts.typical()
 
     def work(here):
-        where = tuple(index[which[here]] for index in candidates.where)
+        some = which[here]
+        where = tuple(index[some] for index in candidates.where)
         valid = np.ones((len(counts.data), 1)) if counts.bad is None else ~counts.bad[:, *where]
-        scale = (counts.combined_scales_at(where) * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
-        image[where] = scale**2 * variance[which[here]]
+        number = np.maximum(valid.sum(axis=0), 1)
+        scale = (counts.combined_scales_at(where) * valid).sum(axis=0) / number
+        error, share = counts.own_errors_at(where, signal[some], usual)
+        left = error * (1 - (1 - chance[:, some]) * share)
+        image[where] = scale**2 * variance[some] + (left * valid).sum(axis=0) / number**2
 
     map_threads(work, even_slices(len(which), PIXELS_AT_ONCE))
     return image

@@ -164,11 +164,29 @@ def test_variance_of_a_signal_by_hand():
     information = 0.36 / 4 + 0.64 / 16
     np.testing.assert_allclose(signal, (0.6 * 60 / 4 + 0.8 * 81 / 16) / information, rtol=2e-3)
     np.testing.assert_allclose(variance, 1 / information, rtol=0.02)
-    image = signal_variance(counts, candidates, variance, chance)
+    image = signal_variance(counts, candidates, signal, variance, chance)
     np.testing.assert_allclose(image, variance[0] * scales.mean() ** 2, rtol=1e-5)
     without = replace(counts, bad=np.array([True, False, False]).reshape(3, 1, 1))
-    image = signal_variance(without, candidates, variance, chance)
+    image = signal_variance(without, candidates, signal, variance, chance)
     np.testing.assert_allclose(image, variance[0] * scales[1:].mean() ** 2, rtol=1e-5)
+
+
+def test_variance_of_a_hit_value_includes_the_error_of_what_is_expected_of_it():
+    """The third exposure alone shows a place: what is expected of it there has an error, which a clean value measures."""
+    variance = np.full((1, 50), 20, np.float32)
+    unseen = variance.copy()
+    unseen[0, 0] += 900
+    counts = Counts(np.full((3, 1, 50), 100, np.float32), (variance, variance, unseen), worth=(np.float32(1),) * 3)
+    candidates = SimpleNamespace(where=(np.array([0, 0]), np.array([0, 1])))
+    signal = of_signal = np.full(2, 40.0)
+    images = [
+        signal_variance(counts, candidates, signal, of_signal, np.array([[0.01] * 2, [0.0] * 2, [chance] * 2]))
+        for chance in (0.0, 0.5, 1.0)
+    ]
+    share = 900 / (920 + 100)
+    expected = [40 + 900 * (1 - (1 - chance) * share) / 9 for chance in (0.0, 0.5, 1.0)]
+    np.testing.assert_allclose([image[0, 0] for image in images], expected, rtol=1e-6)
+    np.testing.assert_allclose([image[0, 1] for image in images], 40, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
