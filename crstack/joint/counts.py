@@ -241,7 +241,7 @@ class Counts:
     def own_errors_at(
         self, where: tuple[np.ndarray, np.ndarray], signal: np.ndarray, usual: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Errors of what is expected of each exposure, and their share of the variance of its values.
+        """Give the errors of what is expected of each exposure, and their share of the variance of its values.
 
         Parameters
         ----------

@@ -172,7 +172,7 @@ def test_variance_of_a_signal_by_hand():
 
 
 def test_variance_of_a_hit_value_includes_the_error_of_what_is_expected_of_it():
-    """The third exposure alone shows a place: what is expected of it there has an error, which a clean value measures."""
+    """The third exposure alone shows a place: the error of what is expected of it is measured by a clean value."""
     variance = np.full((1, 50), 20, np.float32)
     unseen = variance.copy()
     unseen[0, 0] += 900
