@@ -1,6 +1,7 @@
 """Tracks of hits along lines."""
 
 import numpy as np
+import pytest
 
 from crstack.equalize.fit.lines.line_hits import LineHits
 
@@ -17,3 +18,33 @@ def test_a_track_along_a_line_that_is_not_brighter_is_a_hit():
     assert hits.hits_in(left)[100:160, PLACE].all()
     hits.replace_in(left)
     assert np.abs(left).max() < 20
+
+
+def end_of_line(share, rows_along, pixels=20):
+    """Common image, limit, and residual of a tilted line whose last pixels exceed it by a share of its height."""
+    line = np.exp(-0.5 * ((X - PLACE - (Y - SHAPE[0]) / rows_along) / 1.2) ** 2)
+    common = 20 + 1800 * line
+    limit = 0.19 * 1800 * line + 30
+    left = share * 1800 * line * np.clip((Y - SHAPE[0]) / pixels + 2, 0, 1)
+    return [one.astype(np.float32) for one in (common, limit, left)], line > 0.8
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize("first", [False, True])
+def test_the_end_of_a_tilted_line_keeps_its_excess(axis, first):
+    """It was taken for a hit and replaced by 0, so that no fit could find that the line is brighter there."""
+    arrays, core = end_of_line(0.25, 55)
+    arrays, core = ([one[::-1] for one in arrays], core[::-1]) if first else (arrays, core)
+    arrays, core = ([one.T for one in arrays], core.T) if axis == "x" else (arrays, core)
+    common, limit, left = map(np.ascontiguousarray, arrays)
+    expected = left.copy()
+    LineHits(common, limit).replace_in(left)
+    np.testing.assert_array_equal(left[core], expected[core])
+
+
+@pytest.mark.parametrize(("share", "rows_along", "pixels"), [(0.8, 55, 20), (0.25, 15, 400)])
+def test_an_end_is_hit_if_it_is_far_brighter_or_all_of_its_line_looks_hit(share, rows_along, pixels):
+    """A trace that was moved along a slit is so."""
+    (common, limit, left), core = end_of_line(share, rows_along, pixels)
+    core &= SHAPE[0] - 20 <= Y
+    assert LineHits(common, limit).hits_in(left)[core].all()

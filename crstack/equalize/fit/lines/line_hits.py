@@ -15,6 +15,14 @@ ACROSS = 51
 TILT, LONG = 7, 264
 #: least share of this length that looks hit in a row that is examined
 SHARE = 0.25
+#: a tilted line leaves a row after few pixels at an edge. Its end is examined if this share of so many pixels at the
+#: edge looks hit
+SHARE_OF_END, END = 0.75, 16
+#: the end reaches so far from the edge. In as many pixels after it, at most this share may look hit within so many
+#: pixels across: a trace that was moved looks hit in all of its length
+REACH, SHARE_BEYOND, BEYOND = 64, 0.5, 15
+#: largest excess of such an end, as a share of its height: that of a trace that was moved is larger
+OF_HEIGHT = 0.3
 #: length (pixels) of a shorter piece of a line that is in the image
 SHORTEST = 12
 #: a line may be brighter by at most this factor of its height in the common image, which may be that of its faintest
@@ -97,6 +105,31 @@ class LineHits:
             # where hits are left all along, no line explains them: an object was moved there
             brighter[np.isin(rows, _rows_mostly_hit(hit))] = 0
             lines[rows] = np.maximum(lines[rows], brighter)
+        for side in (np.s_[:, :], np.s_[:, ::-1]):
+            self._keep_over_ends(hit[side], left[side], axis, side)
+
+    def _keep_over_ends(self, hit, left, axis, side):
+        """Keep the hits that exceed the ends of tilted lines at the start of the rows, in place.
+
+        What an end is brighter by than the rest of its line was replaced by 0 in what lines are fitted to. No later
+        round of the fit could find it.
+        """
+        ends = _hit_at_start(hit)
+        if ends.any():
+            # no straight part of the common image is needed for a hit on the empty sky
+            ends &= self._bright_at_start(axis, side)
+        if ends.any():
+            rows = np.flatnonzero(ndimage.maximum_filter1d(ends, TILT))
+            height, limit = (one[side][rows, :REACH] for one in self._height_and_limit(axis))
+            brighter = np.maximum(_brighter_along(left[rows])[:, :REACH], 0)
+            brighter[brighter > OF_HEIGHT * height] = 0
+            hit[rows, :REACH] &= left[rows, :REACH] - brighter > limit
+
+    def _bright_at_start(self, axis, side):
+        """Whether light at the start of the rows is as bright as a line that exceeds the limit there, bool (ny,)."""
+        common, limit = (one if axis == "x" else one.T for one in (self._common, self._limit))
+        common, limit = (one[side][:, :END].mean(axis=1) for one in (common, limit))
+        return OF_HEIGHT * (common - extreme_along(common, ACROSS, 0, np.minimum)) > limit
 
     def _keep_over_curved(self, hit, left, lines, axis, course):
         """The same where lines have a course that is not straight."""
@@ -138,6 +171,17 @@ def _rows_mostly_hit(hit, lengths=None):
     length = hit.shape[1] if lengths is None else np.maximum(lengths, SHORTEST)
     mostly = np.count_nonzero(hit, axis=1) >= SHARE * np.minimum(LONG, length)
     return np.flatnonzero(ndimage.maximum_filter1d(mostly, TILT))
+
+
+def _hit_at_start(hit):
+    """Whether rows look hit at their start and hardly further along, bool (ny,)."""
+    ends = np.count_nonzero(hit[:, :END], axis=1) >= SHARE_OF_END * END
+    if hit.shape[1] < 2 * REACH:
+        return np.zeros_like(ends)
+    if ends.any():
+        further = extreme_along(hit[:, REACH : 2 * REACH], BEYOND, axis=0)
+        ends &= np.count_nonzero(further, axis=1) <= SHARE_BEYOND * REACH
+    return ends
 
 
 def _brighter_along(left):
