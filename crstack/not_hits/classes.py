@@ -12,6 +12,7 @@ from crstack.not_hits.nods import is_part_of, moved_traces, nodded, sentence_of_
 from crstack.not_hits.smooth import find_smooth, sentence_of_smooth
 from crstack.not_hits.sources import find_sources, sentence_of_sources
 from crstack.not_hits.spikes import along_spikes, find_spikes, sentence_of_spikes
+from crstack.not_hits.streaks import find_streaks, sentence_of_streaks
 from crstack.not_hits.trails import planes_of, sentence_of_trails, straight_features
 
 __all__ = ["classified"]
@@ -45,7 +46,8 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     codes : dict
         MEDIANCR and MEANCRT have the code of a source, a trail or a moved target where no exposure is hit.
     sources : `~astropy.table.QTable`
-        See `~crstack.not_hits.sources.find_sources`. With the groups of `~crstack.not_hits.smooth.find_smooth`.
+        See `~crstack.not_hits.sources.find_sources`. With the groups of `~crstack.not_hits.smooth.find_smooth`,
+        and the streaks of `~crstack.not_hits.streaks.find_streaks`.
     trails : tuple of Trail
         See `~crstack.not_hits.trails.straight_features`. Without the traces of a nod.
     of_sources, sentences : list of str
@@ -65,15 +67,17 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
         planes = planes_of(lines)
         codes |= _codes_with_lines(codes, planes, exposures, rules, code)
         codes |= _codes_of_averages(codes, list(planes.values()), code, len(exposures))
-    sources, planes = find_sources(flagged, exposures)
+    streaks, planes = find_streaks(flagged, exposures, spikes)
     some = _recode_sources(codes, planes)
+    sources, planes = find_sources(flagged, exposures)
+    some += _recode_sources(codes, planes)
     smooth, planes = find_smooth(flagged, exposures, differences)
     some += _recode_sources(codes, planes)
     codes |= _codes_of_averages(codes, some, Code.SOURCE, len(exposures))
     trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
-    found = _Found(sources, smooth, trails, nods, spikes)
+    found = _Found(sources, smooth, streaks, trails, nods, spikes)
     of_sources, sentences = found.sentences(exposures, shifts, unmeasured)
-    for one in smooth:
+    for one in [*smooth, *streaks]:
         sources.add_row(one.row(exposures.unit))
     return codes, sources, trails, of_sources, sentences
 
@@ -88,6 +92,8 @@ class _Found:
         Sources that only some exposures show.
     smooth : list
         Groups of flagged pixels that are smooth: `~crstack.not_hits.smooth.find_smooth`.
+    streaks : list
+        Short straight streaks: `~crstack.not_hits.streaks.find_streaks`.
     trails, nods : tuple of Trail
         Trails, and traces of a nod.
     spikes : list
@@ -96,6 +102,7 @@ class _Found:
 
     sources: QTable
     smooth: list
+    streaks: list
     trails: tuple
     nods: tuple
     spikes: list
@@ -112,6 +119,7 @@ class _Found:
         of_sources = (
             sentence_of_sources(self.sources, names, words_of_fainter(fainter, names) if fainter else ""),
             sentence_of_smooth(self.smooth, names, exposures.unit, unmeasured),
+            sentence_of_streaks(self.streaks, names, exposures.unit),
         )
         of_nods = sentence_of_nods(self.nods, names) or _sentence_of_moved(exposures, shifts)
         others = of_nods, of_trails, sentence_of_spikes(self.spikes, names)
