@@ -48,3 +48,18 @@ def test_an_end_is_hit_if_it_is_far_brighter_or_all_of_its_line_looks_hit(share,
     (common, limit, left), core = end_of_line(share, rows_along, pixels)
     core &= SHAPE[0] - 20 <= Y
     assert LineHits(common, limit).hits_in(left)[core].all()
+
+
+@pytest.mark.parametrize("axis", ["y", "x"])
+def test_a_track_over_a_quarter_of_a_short_row_is_no_line(axis):
+    """Another track beside it, at the end of a trace, was then explained by a line of up to its height."""
+    rng = np.random.default_rng(6)
+    common = np.full((40, 60), 20, np.float32)
+    common[:, -4:] += np.float32([20, 40, 70, 100])
+    left = rng.normal(0, 3, common.shape).astype(np.float32)
+    left[20, 52:] += 2500
+    left[23, 44:] += 900
+    arrays = [common, 4 * np.sqrt(common + 16), left]
+    common, limit, left = (np.ascontiguousarray(one.T if axis == "y" else one) for one in arrays)
+    LineHits(common, limit).replace_in(left)
+    assert np.abs(left).max() < 20

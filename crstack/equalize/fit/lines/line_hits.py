@@ -13,8 +13,10 @@ __all__ = ["LineHits"]
 ACROSS = 51
 #: largest tilt of a line (pixels across it), and pixels along it that must be brighter, because no hit is so long
 TILT, LONG = 7, 264
-#: least share of this length that looks hit in a row that is examined
+#: least share of this length, or of a shorter row, that looks hit in a row that is examined
 SHARE = 0.25
+#: in a short row, that share may be one hit: at least as many pixels, or this share of the row, look hit
+PIXELS, OF_SHORT = 32, 0.75
 #: a tilted line leaves a row after few pixels at an edge. Its end is examined if this share of so many pixels at the
 #: edge looks hit
 SHARE_OF_END, END = 0.75, 16
@@ -169,7 +171,8 @@ def _rows_mostly_hit(hit, lengths=None):
     Rows may have ``lengths`` (ny,) of their own.
     """
     length = hit.shape[1] if lengths is None else np.maximum(lengths, SHORTEST)
-    mostly = np.count_nonzero(hit, axis=1) >= SHARE * np.minimum(LONG, length)
+    least = np.maximum(SHARE * np.minimum(LONG, length), np.minimum(PIXELS, OF_SHORT * length))
+    mostly = np.count_nonzero(hit, axis=1) >= least
     return np.flatnonzero(ndimage.maximum_filter1d(mostly, TILT))
 
 
