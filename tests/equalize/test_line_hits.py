@@ -55,10 +55,11 @@ def test_a_track_over_a_quarter_of_a_short_row_is_no_line(axis):
     """Another track beside it, at the end of a trace, was then explained by a line of up to its height."""
     rng = np.random.default_rng(6)
     common = np.full((40, 60), 20, np.float32)
-    common[:, -4:] += np.float32([20, 40, 70, 100])
+    common[17:27, 16:] += np.linspace(5, 150, 44, dtype=np.float32)
     left = rng.normal(0, 3, common.shape).astype(np.float32)
     left[20, 52:] += 2500
-    left[23, 44:] += 900
+    left[23, 44:56] += 900
+    left[23, 56:] += 300
     arrays = [common, 4 * np.sqrt(common + 16), left]
     common, limit, left = (np.ascontiguousarray(one.T if axis == "y" else one) for one in arrays)
     LineHits(common, limit).replace_in(left)
