@@ -187,7 +187,9 @@ def stacks_of_table(table: "Table", settings: Mapping | None = None, directory: 
     column = next((name for name in FILE_COLUMNS if name in table.colnames), None)
     if column is None or "stack" not in table.colnames:
         wanted = f"stack and one of {', '.join(FILE_COLUMNS)}"
-        raise InputError(f"table of exposures must have the columns {wanted}; got {', '.join(table.colnames)}")
+        raise InputError(
+            f"table of exposures must have the columns {wanted}; got {', '.join(table.colnames) or 'none'}"
+        )
     keys = [name for name in table.colnames if name not in ("stack", column)]
     stacks: dict[str, dict[str, Any]] = {}
     for row in table:

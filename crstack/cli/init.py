@@ -9,7 +9,7 @@ from crstack.config.image_names import image_places, is_file, matching_images
 from crstack.exceptions import InputError
 from crstack.exposures.input.keywords import USUAL_KEYWORDS, is_count
 from crstack.exposures.input.products import without_products
-from crstack.files.fits_reading import image_extension, opened_fits
+from crstack.files.fits_reading import image_extension, inspect_image, opened_fits
 from crstack.files.headers import inherited_header
 from crstack.files.whole import atomic_path
 from crstack.utils.log import log
@@ -38,7 +38,7 @@ def parameter_file(images, directory=None):
     Raises
     ------
     InputError
-        If there are fewer than two images, or the first file is not a FITS file with a 2-D image.
+        If there are fewer than two images, if a file is not a FITS file with a 2-D image, or if shapes differ.
     """
     refuse_directories(images, "images must be FITS files")
     images = without_products(matching_images(list(images), "."))
@@ -53,6 +53,7 @@ def parameter_file(images, directory=None):
     missing = [name for name in images if not any(is_file(path) for path in image_places(name, "."))]
     if missing:
         raise InputError(f"images must be files that exist; got {missing[0]}")
+    _refuse_unlike(images, number)
     if directory is not None:
         images = [_relative(name, directory) for name in images]
     return TEMPLATE.format(
@@ -90,6 +91,15 @@ def write_parameter_file(path, images, *, overwrite=False):
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     log.note("wrote %s", path)
+
+
+def _refuse_unlike(images, ext):
+    """Raise `InputError` if an image cannot be read, or has another shape than the first one."""
+    paths = [next(path for path in image_places(name, ".") if is_file(path)) for name in images]
+    shapes = [inspect_image(path, ext, what="images", name="extension").shape for path in paths]
+    for path, shape in zip(paths, shapes, strict=True):
+        if shape != shapes[0]:
+            raise InputError(f"images must share one shape; got {shapes[0]} for {paths[0]} and {shape} for {path}")
 
 
 def _relative(name, directory):

@@ -15,7 +15,7 @@ from crstack.exposures.comparison.amplifiers import warn_of_amplifiers
 from crstack.exposures.comparison.copies import is_nearly_same, is_same
 from crstack.exposures.comparison.fields import of_one_field
 from crstack.exposures.comparison.setups import warn_of_gains, warn_of_setups
-from crstack.exposures.comparison.times import factors_of_times
+from crstack.exposures.comparison.times import factors_of_times, warn_of_unknown_times
 from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance
 from crstack.exposures.left_out import (
     without_blooming,
@@ -72,13 +72,15 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     Warns
     -----
     CRStackWarning
-        If no value is below 0 where the read noise gives many. If headers name different filters, gratings or gains. If
-        exposures are saturated, unsigned integers were read as signed ones, or values above 16 bits have wrapped. If
-        rows repeat others, pixels are dead, or part of an exposure is blank or has less light than in the others. If an
-        exposure lacks the structures of the others. If the scatter disagrees with the noise.
+        If no value is below 0 where the read noise gives many. If some headers lack an exposure time. If headers name
+        different filters, gratings or gains. If exposures are saturated, unsigned integers were read as signed ones, or
+        values above 16 bits have wrapped. If rows repeat others, pixels are dead, or part of an exposure is blank or
+        has less light than in the others. If an exposure lacks the structures of the others. If the scatter disagrees
+        with the noise.
     """
     _refuse_copies(exposures)
     warn_of_setups(exposures.own_headers, exposures.names)
+    warn_of_unknown_times(exposures)
     if exposures.unit == u.adu and not any(one is not None for one in exposures.variances):
         warn_of_gains(exposures.own_headers, exposures.names)
     zeros, expected = share_of_zeros(exposures)

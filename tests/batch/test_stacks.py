@@ -78,6 +78,8 @@ def test_table():
         stacks_of_table(table)
     with pytest.raises(InputError, match="must have the columns stack"):
         stacks_of_table(Table({"file": THREE}))
+    with pytest.raises(InputError, match=r"must have the columns stack .*; got none$"):
+        stacks_of_table(Table())
 
 
 def write(path, **cards):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -136,6 +137,12 @@ def test_init_beside_the_exposures_and_elsewhere(here, capsys):
     refused(capsys, ["init", *NAMES, "-o", "no/p.yaml"], "parameter file must be in a directory that exists")
     refused(capsys, ["init", NAMES[0]], f"images must be two or more exposures of one field; got {NAMES[0]} alone")
     refused(capsys, ["init", *NAMES, "absent.fits"], "images must be files that exist; got absent.fits")
+    fits.PrimaryHDU(np.ones((30, 40), np.float32)).writeto("small.fits")
+    shape = fits.getdata(NAMES[0]).shape
+    words = f"images must share one shape; got {shape} for {NAMES[0]} and (30, 40) for small.fits"
+    refused(capsys, ["init", *NAMES, "small.fits"], re.escape(words))
+    fits.PrimaryHDU().writeto("empty.fits")
+    refused(capsys, ["init", *NAMES, "empty.fits"], "extension 0 of empty.fits must hold a 2-D image; got no image")
     text = Path("here.yaml").read_text()
     assert yaml.safe_load(text)["images"] == NAMES
     assert yaml.safe_load(Path("work/there.yaml").read_text())["images"] == [str(here / name) for name in NAMES]

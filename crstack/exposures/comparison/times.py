@@ -7,13 +7,16 @@ import numpy as np
 from crstack.exposures.comparison.structures import light_of, significances
 from crstack.exposures.comparison.unlike_light import hidden_hits, usual_variances
 from crstack.exposures.cube import Exposures
+from crstack.exposures.input.keywords import USUAL_KEYWORDS
 from crstack.utils.medians import median_of_values
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
 from crstack.utils.words import plain
 
-__all__ = ["differing_times", "factors_of_times", "warn_of_times"]
+__all__ = ["differing_times", "factors_of_times", "warn_of_times", "warn_of_unknown_times"]
 
+#: largest number of exposures without an exposure time that a warning names
+MOST_NAMED = 3
 #: relative difference of exposure times above which they count as different
 TIMES = 0.01
 #: ratio of the noise of a mean with equal weights to the least noise, from which it is reported
@@ -110,6 +113,35 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> bool:
         "flux_factor: or differences: auto in a parameter file)" + _words_on_unlike_times(times)
     )
     return False
+
+
+def warn_of_unknown_times(exposures: Exposures) -> None:
+    """Warn if the headers of some exposures lack a valid exposure time, and those of others have one.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+
+    Warns
+    -----
+    CRStackWarning
+        With what the headers have. Exposure times are then not used for any of the exposures.
+    """
+    unknown = [i for i, time in enumerate(exposures.exptimes) if time is None]
+    if not unknown or len(unknown) == len(exposures):
+        return
+    found = []
+    for i in unknown[:MOST_NAMED]:
+        header = exposures.own_headers[i]
+        name = next((one for one in USUAL_KEYWORDS["exptime"] if one in header), None)
+        found.append(f"{exposures.names[i]} has {'none' if name is None else f'{name} = {header[name]!r}'}")
+    more = f", and {len(unknown) - MOST_NAMED} more have none above 0" if len(unknown) > MOST_NAMED else ""
+    warn_user(
+        f"the headers of {len(exposures) - len(unknown)} of {len(exposures)} exposures have an exposure time, and "
+        f"{', '.join(found)}{more}: exposure times are not used. Write seconds into EXPTIME of these headers, or, in "
+        "Python, give exptime="
+    )
 
 
 def _warn_of_times_of_rates(exposures):

@@ -145,6 +145,8 @@ class Instrument:
             if isinstance(value, Keyword):
                 keyword = value.name
                 value, words = quantity_of(given.header, value, name, unit, given.name)
+                if value.value < 0:
+                    raise InputError(f"{name} must be greater than 0 in {keyword} of {given.name}; got {value:g}")
                 first = self._read.setdefault(name, value)
                 if not np.isclose(first.to_value(value.unit), value.value, rtol=SAME):
                     raise InputError(

@@ -236,3 +236,26 @@ def test_times_whose_mean_is_noisy_are_named_for_rates_too(unit, times, noisier)
         ratio = np.std(np.mean(on_one_level, axis=0)) / np.std(np.average(on_one_level, axis=0, weights=times))
         stated = re.search(r"equal weights, and are (\d+\.\d) times as noisy", text)
         assert float(stated.group(1)) == pytest.approx(ratio, rel=0.1)
+
+
+@pytest.mark.parametrize(("value", "words"), [(-5.0, "EXPTIME = -5.0"), ("long", "EXPTIME = 'long'"), (None, "none")])
+def test_a_header_without_a_valid_time_is_named(value, words):
+    """The times of the others were passed over without a word."""
+    simulated = taken()
+    header = simulated.exposures[2].header
+    del header["EXPTIME"]
+    if value is not None:
+        header["EXPTIME"] = value
+    with pytest.warns(CRStackWarning) as caught:
+        exposures = load_exposures(simulated.exposures, gain=1 * u.electron / u.adu, readnoise=3.4 * u.electron)
+    assert str(caught[0].message).startswith(
+        f"the headers of 2 of 3 exposures have an exposure time, and exposure 3 has {words}: exposure times are not "
+        "used. Write seconds into EXPTIME of these headers, or, in Python, give exptime="
+    )
+    assert differing_times(exposures) == ()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CRStackWarning)
+        equal = taken((600.0,) * 3).exposures
+        for one in equal:
+            del one.header["EXPTIME"]
+        load_exposures(equal, gain=1 * u.electron / u.adu, readnoise=3.4 * u.electron)

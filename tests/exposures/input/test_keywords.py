@@ -199,6 +199,14 @@ def test_gains_of_headers_must_agree():
         load_exposures(images, gain="header:GAIN", readnoise="header:RDNOISE")
 
 
+@pytest.mark.parametrize(("keyword", "name"), [("GAIN", "gain"), ("RDNOISE", "readnoise")])
+def test_a_negative_number_of_one_header_is_no_readout_mode(keyword, name):
+    images = ccds()
+    images[1].header[keyword] = -images[1].header[keyword]
+    with pytest.raises(InputError, match=rf"^{name} must be greater than 0 in {keyword} of exposure 2; got -\d\.\d "):
+        load_exposures(images, gain="header:GAIN", readnoise="header:RDNOISE")
+
+
 @pytest.mark.parametrize(
     ("keyword", "remedy"),
     [
