@@ -126,8 +126,8 @@ def usable(cube: np.ndarray, read: list[ReadExposure], drop: bool) -> list[int]:
         unusable = ", ".join(read[i].name for i in reasons)
         raise InputError(
             f"exposures must be {MINIMUM_EXPOSURES} or more that are usable; got {len(kept)}, because each of "
-            f"{unusable} is blank or without valid pixels. Check the files, ext and saturation: "
-            "drop_unusable=True (command: --drop-unusable) leaves too few"
+            f"{unusable} is blank or without valid pixels. {_what_to_check([read[i] for i in reasons])}. With "
+            "drop_unusable=True (command: --drop-unusable), too few are left"
         )
     if reasons and not drop:
         raise InputError(
@@ -139,10 +139,28 @@ def usable(cube: np.ndarray, read: list[ReadExposure], drop: bool) -> list[int]:
     return kept
 
 
+def _what_to_check(read):
+    """What to check where some exposures cannot be used."""
+    if all(one.masked == 1 for one in read):
+        return f"All values are masked ({INVERTED})"
+    without_error = [one.plane.n_without_error + round(one.masked * one.plane.bad.size) for one in read if _is_bad(one)]
+    if len(without_error) == len(read) and min(without_error) >= read[0].plane.bad.size:
+        return (
+            "Their uncertainties are negative, 0 or far below the read noise. Check whether they are standard "
+            "deviations, variances or inverse variances, and their unit"
+        )
+    return "Check the files, ext and saturation"
+
+
+def _is_bad(one):
+    """Whether all values of an exposure are bad."""
+    return one.plane.bad is not None and bool(one.plane.bad.all())
+
+
 def _why_unusable(image, one):
     """Words for why an exposure cannot be used; None if it can."""
     bad = one.plane.bad
-    if bad is not None and bad.all():
+    if _is_bad(one):
         inverted = f", where all are masked ({INVERTED})" if one.masked == 1 else ""
         return f"exposures must have valid pixels; got none in {one.name}{inverted}"
     if is_constant(image, bad):

@@ -5,7 +5,7 @@ import warnings
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty
 from support.exposures import READNOISE, SHAPE, load, made
 
 from crstack.exceptions import CRStackWarning, InputError
@@ -54,7 +54,7 @@ def test_what_is_left_out_leaves_its_header_too():
 )
 @pytest.mark.parametrize("drop", [False, True])
 def test_too_few_usable_exposures(images, names, n_usable, drop):
-    words = f"usable; got {n_usable}, because each of {names} is blank or .* drop_unusable=True .* leaves too few"
+    words = f"usable; got {n_usable}, because each of {names} is blank or .* drop_unusable=True .* too few are left"
     with pytest.raises(InputError, match=words):
         load(images, drop_unusable=drop)
 
@@ -207,3 +207,18 @@ def test_the_level_of_a_short_exposure_must_be_clear_in_its_own_noise():
     assert unlit(planes, None, 1.0, light) == []
     ((number, level, expected),) = unlit(planes, None, 0.5, light)
     assert (number, round(level), round(expected)) == (1, 0, 7)
+
+
+def test_what_to_check_where_no_exposure_has_valid_values():
+    """Uncertainties or masks are named if they are the cause, in place of the files."""
+    images = made()
+    tiny = StdDevUncertainty(np.full(SHAPE, 1e-3))
+    words = "without valid pixels. Their uncertainties are negative, 0 or far below the read noise. Check whether"
+    with pytest.raises(InputError, match=words):
+        load([CCDData(image, unit=u.electron, uncertainty=tiny) for image in images])
+    with pytest.raises(
+        InputError, match=r"All values are masked \(a mask is True where a value is bad: is it inverted"
+    ):
+        load([CCDData(image, unit=u.electron, mask=np.ones(SHAPE, bool)) for image in images])
+    with pytest.raises(InputError, match=r"Check the files, ext and saturation\. With drop_unusable=True"):
+        load([image * np.nan for image in images])
