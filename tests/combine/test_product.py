@@ -44,7 +44,9 @@ def test_the_history_of_the_masks_is_there():
 def test_without_exposure_times_there_are_none():
     images = ccds()
     del images[1].header["EXPTIME"]
-    header = CRStack(images, readnoise=4 * u.electron).combine("mean").header
+    with pytest.warns(UserWarning, match="exposure 2 has none: exposure times are not used"):
+        stack = CRStack(images, readnoise=4 * u.electron)
+    header = stack.combine("mean").header
     assert "EXPTOTAL" not in header
     assert header["EXPTIME"] == 300
 
