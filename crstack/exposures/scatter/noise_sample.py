@@ -55,7 +55,8 @@ class NoiseSample:
     The scatter is that of the difference of two exposures, minus the same difference of the neighbour in the row. This
     removes the scene and slow variations of the level. The stated noise of an exposure is that at its own expected
     signal: the median of three neighbours in its row, or a low value of all exposures, moved to the level of this one,
-    if that is higher. The scatter is the mean square of the smallest four fifths, relative to that of a normal
+    if that is higher. Where the exposures differ by a factor, the moved value is too high between bright structures; it
+    is therefore no higher than the highest of the three neighbours. The scatter is the mean square of the smallest four fifths, relative to that of a normal
     distribution that is cut at the same quantile. Hits are among the remaining fifth. Each square comes from four
     values, so a fifth is not enough if more than 5 % of the values are hit. If the scatter is larger than stated, it is
     therefore computed again, from the values within two standard deviations, by repeated clipping.
@@ -99,7 +100,7 @@ class NoiseSample:
         own = _low_of_own_level(some, valid)
 
         def stated_of(i):
-            np.maximum(_median_of_neighbours(some[i]), own[i], out=own[i])
+            own[i] = _expected_of_one(some[i], own[i])
             return variance(i, own[i], box)
 
         stated = map_threads(stated_of, range(n))
@@ -245,11 +246,16 @@ def _low(values, valid):
     return np.where(valid.any(axis=0), low, 0).astype(values.dtype)
 
 
-def _median_of_neighbours(values):
-    """Median of each value and its two neighbours in the row; a value at the end of a row is that itself."""
-    median = values.copy()
-    median[:, 1:-1] = median_of([values[:, :-2], values[:, 1:-1], values[:, 2:]])
-    return median
+def _expected_of_one(values, low):
+    """Expected signal of one exposure, from three neighbours in its row, and from the low value of its own level.
+
+    A value at the end of a row has no such neighbours.
+    """
+    three = [values[:, :-2], values[:, 1:-1], values[:, 2:]]
+    median, highest = values.copy(), values.copy()
+    median[:, 1:-1] = median_of(three)
+    np.maximum(np.maximum(three[0], three[1], out=highest[:, 1:-1]), three[2], out=highest[:, 1:-1])
+    return np.maximum(median, np.minimum(low, highest, out=highest), out=median)
 
 
 def _low_of_own_level(some, valid):

@@ -110,6 +110,17 @@ def test_an_exposure_with_a_higher_bias():
     assert exposures.missing == ()
 
 
+def test_bright_orders_that_differ_by_a_factor_give_no_warning():
+    """Between orders the exposures are equally dark, though the mean level of one is higher."""
+    rng = np.random.default_rng(4)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    orders = np.exp(-0.5 * (((rows + 6 * columns / SHAPE[1]) % 12 - 6) / 1.6) ** 2)
+    blaze = 1500 * np.sinc(columns / SHAPE[1] - 0.5) ** 2
+    images = [rng.poisson(5 + one * blaze * orders) + rng.normal(0, READNOISE, SHAPE) for one in (1, 0.8, 1.15, 1, 0.8)]
+    _, words = loaded(images, gain=1)
+    assert words == []
+
+
 @pytest.mark.parametrize("skies", [(100, 200, 50), (100, 100, 5), (100, 30), (1000, 100, 100, 10)])
 def test_skies_that_differ_give_no_warning(skies):
     images = [made(sky, 1, seed=i)[0] for i, sky in enumerate(skies)]
