@@ -52,14 +52,15 @@ class NoiseSample:
 
     Notes
     -----
-    The scatter is that of the difference of two exposures, minus the same difference of the neighbour in the row. This
-    removes the scene and slow variations of the level. The stated noise of an exposure is that at its own expected
-    signal: the median of three neighbours in its row, or a low value of all exposures, moved to the level of this one,
-    if that is higher. Where the exposures differ by a factor, the moved value is too high between bright structures; it
-    is therefore no higher than the highest of the three neighbours. The scatter is the mean square of the smallest four fifths, relative to that of a normal
-    distribution that is cut at the same quantile. Hits are among the remaining fifth. Each square comes from four
-    values, so a fifth is not enough if more than 5 % of the values are hit. If the scatter is larger than stated, it is
-    therefore computed again, from the values within two standard deviations, by repeated clipping.
+    The scatter is that of the difference of two exposures, minus the same difference of the neighbour in the row.
+    This removes the scene and slow variations of the level. The stated noise of an exposure is that at its own
+    expected signal: the median of three neighbours in its row, or a low value of all exposures, moved to the level of
+    this one, if that is higher. Where the exposures differ by a factor, the moved value is too high between bright
+    structures; it is therefore no higher than the highest of the three neighbours. The scatter is the mean square of
+    the smallest four fifths, relative to that of a normal distribution that is cut at the same quantile. Hits are
+    among the remaining fifth. Each square comes from four values, so a fifth is not enough if more than 5 % of the
+    values are hit. If the scatter is larger than stated, it is therefore computed again, from the values within two
+    standard deviations, by repeated clipping.
     """
 
     values: np.ndarray
