@@ -7,6 +7,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from crstack import CRStack
+from crstack.exceptions import CRStackWarning
 
 SHAPE = (40, 50)
 
@@ -44,7 +45,7 @@ def test_the_history_of_the_masks_is_there():
 def test_without_exposure_times_there_are_none():
     images = ccds()
     del images[1].header["EXPTIME"]
-    with pytest.warns(UserWarning, match="exposure 2 has none: exposure times are not used"):
+    with pytest.warns(CRStackWarning, match="exposure 2 has none: exposure times are not used"):
         stack = CRStack(images, readnoise=4 * u.electron)
     header = stack.combine("mean").header
     assert "EXPTOTAL" not in header

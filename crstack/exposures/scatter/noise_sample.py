@@ -7,6 +7,7 @@ from scipy import ndimage
 from scipy.special import ndtr, ndtri
 
 from crstack.utils.medians import median_of, median_of_values, of_rank
+from crstack.utils.pixels import extreme_along
 from crstack.utils.threads import map_threads
 
 __all__ = ["NoiseSample", "cyclic_pairs", "mean_of_smallest", "middle_mean", "ratio_of_squares"]
@@ -250,13 +251,11 @@ def _low(values, valid):
 def _expected_of_one(values, low):
     """Expected signal of one exposure, from three neighbours in its row, and from the low value of its own level.
 
-    A value at the end of a row has no such neighbours.
+    The median of a value at the end of a row is that itself.
     """
-    three = [values[:, :-2], values[:, 1:-1], values[:, 2:]]
-    median, highest = values.copy(), values.copy()
-    median[:, 1:-1] = median_of(three)
-    np.maximum(np.maximum(three[0], three[1], out=highest[:, 1:-1]), three[2], out=highest[:, 1:-1])
-    return np.maximum(median, np.minimum(low, highest, out=highest), out=median)
+    median = values.copy()
+    median[:, 1:-1] = median_of([values[:, :-2], values[:, 1:-1], values[:, 2:]])
+    return np.maximum(median, np.minimum(low, extreme_along(values, 3, axis=1)), out=median)
 
 
 def _low_of_own_level(some, valid):
