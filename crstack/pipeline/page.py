@@ -8,6 +8,7 @@ import numpy as np
 from crstack.combine import best_combination
 from crstack.files.whole import atomic_path
 from crstack.masks import exposure_name
+from crstack.masks.codes import is_hit
 from crstack.methods import measured_of
 from crstack.report import Figure, Layer, Report, Section, encode_viewer, figure_text, list_hits, render
 from crstack.utils.version import crstack_version
@@ -217,13 +218,14 @@ def _sentence(masks, counts, name, result):
 
 def _of_hits(masks, counts):
     """Sentences on the number of hits, each with a blank after it."""
-    in_any = 100 * np.mean(masks["MEANCRT"])
+    hit = is_hit(masks.codes["MEANCRT"])
+    in_any, others = 100 * np.mean(hit), _of_others(masks["MEANCRT"] & ~hit)
     if not in_any:
-        return "No hits were found. "
+        return f"No hits were found. {others}"
     words = f"{in_any:.2g} % of the pixels are hit in one of them or more. "
     if in_any > MANY_HIT:
         words += "At this density hits touch each other: connected hits count as one, so there are more than listed. "
-    in_median = counted(int(np.count_nonzero(masks.codes["MEDIANCR"])), "pixel")
+    in_median = counted(int(np.count_nonzero(is_hit(masks.codes["MEDIANCR"]))), "pixel")
     if masks.n_exposures == 2:
         words += (
             f"All hits would stay in a plain median, which is the mean of two exposures: MEDIANCR has {in_median}. "
@@ -234,7 +236,16 @@ def _of_hits(masks, counts):
     every = counts["every exposure"]
     if every:
         words += f"{counted(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
-    return words
+    return words + others
+
+
+def _of_others(masked):
+    """A sentence on pixels that are ``masked`` but not hit, with a blank after it; empty if there are none."""
+    n = int(np.count_nonzero(masked))
+    if not n:
+        return ""
+    verb = "is" if n == 1 else "are"
+    return f"{counted(n, 'pixel')} {verb} masked too, as a low value, trail or source. "
 
 
 def _layers(stack, name, result, paths):

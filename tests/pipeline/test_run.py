@@ -73,6 +73,20 @@ def test_the_sentence_of_the_report_tells_pixels_from_hits():
     )
 
 
+def test_the_sentence_of_the_report_counts_no_streak_as_a_hit():
+    names = "MEDIANCR", "MEANCRT", "MEANCR", "CRMASK1", "CRMASK2", "CRMASK3"
+    codes = {name: np.zeros((10, 20), np.uint8) for name in names}
+    codes["MEANCRT"][2, :4], codes["MEANCRT"][2, 4:10], codes["MEANCRT"][9, 0] = Code.MMCOSMIC, Code.SOURCE, Code.TRAIL
+    codes["MEDIANCR"][7, 1:3] = Code.MMCOSMIC, Code.SOURCE
+    result = CCDData(np.zeros((10, 20)), unit="adu")
+    words = _sentence(MaskSet(codes), {"every exposure": 0, "coincident": 1}, "meanjoint", result)
+    assert " 2 % of the pixels are hit in one of them or more. 1 hit would stay in a plain median: " in words
+    assert "MEDIANCR has 1 pixel, weakly hit ones included. 7 pixels are masked too, as a low value, trail or" in words
+    codes["MEANCRT"][2, :4] = 0
+    words = _sentence(MaskSet(codes), {"every exposure": 0, "coincident": 0}, "meanjoint", result)
+    assert " No hits were found. 7 pixels are masked too, " in words
+
+
 def test_the_memory_that_a_run_needs_is_in_the_message():
     job = SimpleNamespace(paths=range(5), stack=SimpleNamespace(exposures=SimpleNamespace(shape=(4000, 2000))))
     sentence = str(_too_little_memory(job, MemoryError()))
