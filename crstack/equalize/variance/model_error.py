@@ -9,7 +9,7 @@ from crstack.equalize.variance.deviations import TAIL, mean_square, squares_of_b
 from crstack.utils.filters import mean_around
 from crstack.utils.pixels import dilate
 
-__all__ = ["AROUND", "MARGIN", "SURE", "ModelError", "features_of", "fit_model_error", "places_to_fit"]
+__all__ = ["MARGIN", "ModelError", "features_of", "fit_model_error", "places_to_fit"]
 
 #: window (pixels) whose lowest value is the level below a structure
 AROUND = 11

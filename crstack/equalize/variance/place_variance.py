@@ -5,7 +5,6 @@ import numpy as np
 from crstack.equalize.variance.block_residuals import raise_to_block_residuals
 from crstack.equalize.variance.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.variance.places import HOT, SPREAD, WINDOW, Places, highest_of_noise, in_both, ordered
-from crstack.equalize.variance.profile_residuals import raise_to_profile_residuals
 from crstack.utils.filters import mean_around
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import dilate
@@ -72,7 +71,6 @@ def place_variance(levels, variance_of, measured=None):
     _raise_to_model_error(variance, places, levels, variance_of, change)
     if measured:
         raise_to_block_residuals(variance, levels, variance_of)
-        raise_to_profile_residuals(variance, levels, variance_of)
     return variance, max(highest)
 
 

@@ -14,7 +14,6 @@ from crstack.equalize.fit.line_fits.line_rounds import (
     find_added_lines_first,
     polish,
     refine_after_lines,
-    sky_first,
 )
 from crstack.equalize.fit.line_fits.lines_of_model import fit_line_terms
 from crstack.equalize.fit.line_fits.needed_lines import MOST_LINES, courses_that_change, find_line_terms, least_decrease
@@ -46,9 +45,6 @@ MUCH_WORSE, WORSE = 1.2, 1.02
 #: models of an object along either axis, with the terms of the sky in either order, are fitted further if their
 #: criterion is at most the lowest one times this factor
 ALIKE = 1.02
-#: the brightness of the sky comes before its added level if the criterion is then at most that of the other order times
-#: this factor
-SKY_FIRST = 1.002
 #: models whose throughputs differ by more than this are compared by other measures
 APART = 0.05
 #: a model does not describe the exposures if its criterion exceeds this number for each value
@@ -178,23 +174,8 @@ def _best_of_orders(model, alone=None):
     if axes and not (best.lines_first or best.object_alone):
         # kernels that were fitted before these levels describe lines of the sky as well
         refine_after_lines(best, LAST_ROUNDS)
-    best = _with_sky_first(best)
     polish(best)
     return _object_and_sky(best)
-
-
-def _with_sky_first(model):
-    """The model, or one whose lines are the same but with the brightness of the sky before its added level.
-
-    An added level does not follow the light of close fibres where all of them are faint, as in an absorption line. The
-    brightness of the sky does. If both describe the exposures alike, the level is what the brightness leaves.
-    """
-    lines = sky_first(model.lines)
-    if lines == model.lines:
-        return model
-    other = _copy_of(model)
-    fit_line_terms(other, lines)
-    return other if criterion(other) < SKY_FIRST * criterion(model) else model
 
 
 def _may_describe_more(other, best):

@@ -17,7 +17,6 @@ __all__ = [
     "find_added_lines_first",
     "polish",
     "refine_after_lines",
-    "sky_first",
 ]
 
 #: most rounds in which the terms are fitted to what they leave
@@ -31,17 +30,6 @@ FAINT = 0.25
 def added_first(lines):
     """The terms with responses last, so that these do not change lines of the sky that differ on their own."""
     return sorted(lines, key=lambda line: line.name == "response")
-
-
-def sky_first(lines):
-    """The terms with each brightness of the sky before the first added level along the same axis."""
-    ordered = list(lines)
-    for sky in dict.fromkeys(line for line in lines if line.setting == "sky"):
-        level = LineTerm(sky.axis, "backgrounds")
-        if level in ordered and ordered.index(level) < ordered.index(sky):
-            ordered.remove(sky)
-            ordered.insert(ordered.index(level), sky)
-    return ordered
 
 
 def find_added_lines_first(model, axes):

@@ -29,8 +29,6 @@ __all__ = [
 #: a residual of more than this number of standard deviations is a hit where the throughput of an object changes; and
 #: shares of the contrast in the rounds of its fit
 FAR_FROM_OBJECT, CONTRASTS_OF_OBJECT = 3.0, (0.3, 0.1, 0.03)
-#: the signal is fainter than a part of it from this number of standard deviations of the common image on
-FAINTER = np.float32(3)
 #: window (pixels) of the medians along a row or column, from which a response of two exposures is measured
 ALONG = 5
 #: rounds of the fit of a change of the sky in slits, each with the common image of the one before
@@ -167,7 +165,7 @@ def regressor_of(model, line, signal):
     if line.setting == "backgrounds":
         return np.ones_like(signal)
     if line.setting == "sky":
-        return _no_brighter(np.maximum(model.straight_part(signal, line.axis), 0), signal, model)
+        return np.maximum(model.straight_part(signal, line.axis), 0)
     if line.setting == "slit":
         noise = np.sqrt(model.variance_of(signal) / len(model.levels))
         return sky_in_slits(signal, noise, line.axis, line.length)
@@ -179,16 +177,6 @@ def regressor_of(model, line, signal):
     if len(model.levels) == 2:
         signal = ndimage.median_filter(signal, (1, ALONG) if line.axis == "x" else (ALONG, 1))
     return object_in(model, signal, line) if _sky_beside(model, line) else signal
-
-
-def _no_brighter(part, signal, model):
-    """A part of the signal (ny, nx), and the signal itself where this is clearly fainter.
-
-    Lines are medians along an axis. Where all fibres are faint, as in an absorption line of the object, a median along
-    them is brighter than the fibres. A change of it would be a change of light that is not there.
-    """
-    noise = np.sqrt(model.variance_of(signal) / len(model.levels))
-    return np.where(signal < part - FAINTER * noise, np.maximum(signal, 0), part)
 
 
 def _sky_beside(model, line):
